@@ -1,0 +1,232 @@
+"""The nouns of the product, as frozen Pydantic models. They know nothing of storage, models or Dagster."""
+
+import datetime as dt
+import hashlib
+import uuid
+import zoneinfo
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+
+# Ids are uuid5 under this namespace, so that writing twice is writing once.
+NAMESPACE = uuid.UUID("6f1f0c5e-9c0e-5d3a-8a52-5f0b6d1f7a10")
+
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=63)]
+Intent = Literal["informational", "navigational", "commercial", "transactional"]
+DraftState = Literal["generated", "reviewed", "edited", "ready", "published", "failed", "archived"]
+Origin = Literal["ai", "human"]
+Severity = Literal["error", "warning"]
+
+
+def stable_id(*parts: object) -> uuid.UUID:
+    """The uuid5 of `parts` joined with "/": the same parts give the same id on every machine."""
+    return uuid.uuid5(NAMESPACE, "/".join(str(part) for part in parts))
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def version_of(records: Iterable[Record], *, without: Collection[str] = ()) -> str:
+    """The data version of `records`: 16 hex digits that change when one of their fields does, those in `without` aside."""
+    digest = hashlib.sha256()
+    for record in records:
+        digest.update(record.model_dump_json(exclude=set(without)).encode())
+    return digest.hexdigest()[:16]
+
+
+class Automation(Record):
+    """When a site's content is made. `at` is the site's own wall clock."""
+
+    enabled: bool = True
+    at: dt.time = dt.time(6, 0)
+    ideas_per_day: int = Field(default=4, ge=3, le=5)
+
+    @field_validator("at", mode="before")
+    @classmethod
+    def _clock(cls, value: object) -> object:
+        # YAML 1.1 reads an unquoted 10:30 as the base-60 number 630, which would pass as half past ten seconds.
+        return f"{value // 60:02}:{value % 60:02}" if isinstance(value, int) else value
+
+
+class Site(Record):
+    """A website or brand that content is made for, as its YAML file says."""
+
+    slug: Slug
+    name: str = Field(min_length=1)
+    domain: str = Field(min_length=1)
+    account: Slug = "default"
+    time_zone: str = "UTC"
+    language: str = Field(default="en", pattern=r"^[a-z]{2}(-[A-Z]{2})?$")
+    field: str = Field(min_length=1, description="The field of work, as a content strategist would name it.")
+    audience: str = Field(min_length=1)
+    platforms: tuple[Slug, ...] = ("linkedin", "x", "instagram")
+    sectors: tuple[str, ...] = ()
+    brand_words: tuple[str, ...] = Field(default=(), description="Words that most keywords share; they carry no topic.")
+    granularity: Literal["broad", "balanced", "fine"] = "balanced"
+    automation: Automation = Automation()
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            zoneinfo.ZoneInfo(value)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"'{value}' is no IANA time zone, for example Europe/Lisbon") from None
+        return value
+
+    @property
+    def zone(self) -> zoneinfo.ZoneInfo:
+        return zoneinfo.ZoneInfo(self.time_zone)
+
+    @property
+    def id(self) -> uuid.UUID:
+        return stable_id("site", self.slug)
+
+    @property
+    def account_id(self) -> uuid.UUID:
+        return stable_id("account", self.account)
+
+
+def quoted_volume(volume: int | None, low: int | None, high: int | None) -> str | None:
+    """Searches a month as they may be quoted: a range stays a range, since its middle was never measured."""
+    if low is not None and high is not None and low < high:
+        return f"{low:,} to {high:,}"
+    return None if volume is None else f"{volume:,}"
+
+
+class Keyword(Record):
+    """One phrase and what is known of it. `phrase` is as written, `normalised` is its key inside a site."""
+
+    phrase: str
+    normalised: str
+    volume: int | None = Field(default=None, ge=0, description="Searches a month; the middle of the range where a range is given.")
+    volume_low: int | None = Field(default=None, ge=0)
+    volume_high: int | None = Field(default=None, ge=0)
+    difficulty: float | None = Field(default=None, ge=0, le=100)
+    cpc: float | None = Field(default=None, ge=0, description="Cost per click in the account's currency.")
+    intent: Intent | None = None
+    language: str | None = None
+    country: str | None = None
+    source: str = Field(default="", description="File that brought the newest figures.")
+    source_row: int | None = Field(default=None, ge=1, description="Row in that file, counted from 1.")
+
+    @property
+    def searches(self) -> str | None:
+        """Searches a month as they may be quoted."""
+        return quoted_volume(self.volume, self.volume_low, self.volume_high)
+
+
+class RejectedRow(Record):
+    """A row of a keyword file that was left out, and why."""
+
+    row: int
+    reason: str
+    text: str = ""
+
+
+class KeywordFile(Record):
+    """What one keyword file holds. `keywords` has each normalised phrase once."""
+
+    format: str
+    encoding: str
+    keywords: tuple[Keyword, ...]
+    rejected: tuple[RejectedRow, ...] = ()
+
+
+class Cluster(Record):
+    """A named group of keywords; `id` survives re-clustering. `keywords` are normalised phrases, largest volume first."""
+
+    id: uuid.UUID
+    name: str
+    head: str
+    keywords: tuple[str, ...]
+    volume: int = 0
+    intent: Intent | None = None
+
+
+class Idea(Record):
+    """One content idea for a site and day. Immutable: a later one supersedes it, nothing replaces it."""
+
+    id: uuid.UUID
+    ordinal: int
+    title: str
+    description: str
+    topic_category: str
+    angle: str
+    audience: str
+    format: str
+    cluster_id: uuid.UUID
+    cluster: str
+    keywords: tuple[str, ...]
+    call: str = Field(description="Request hash of the model call that proposed it.")
+    model: str
+    nearest: uuid.UUID | None = Field(default=None, description="The most similar earlier idea.")
+    similarity: float | None = None
+
+
+class Violation(Record):
+    """One broken rule: what was measured, what the limit is, and where (`part`, for example "posts[1]")."""
+
+    code: str
+    severity: Severity
+    measured: JsonValue
+    limit: JsonValue
+    message: str
+    part: str | None = None
+
+    @property
+    def is_error(self) -> bool:
+        return self.severity == "error"
+
+
+class DraftVersion(Record):
+    """One text of a draft. `parts` is the platform's structure, `text` its rendering."""
+
+    number: int
+    origin: Origin
+    text: str
+    parts: dict[str, JsonValue]
+    violations: tuple[Violation, ...] = ()
+    prompt_version: str | None = None
+    call: str | None = None
+    model: str | None = None
+    author: str | None = None
+
+
+class Draft(Record):
+    """One idea on one platform, with the version that stands."""
+
+    id: uuid.UUID
+    idea_id: uuid.UUID
+    platform: Slug
+    state: DraftState
+    version: DraftVersion
+
+    @staticmethod
+    def id_for(idea_id: uuid.UUID, platform: str) -> uuid.UUID:
+        return stable_id("draft", idea_id, platform)
+
+
+class Usage(Record):
+    """Tokens of one model call, as the endpoint billed them."""
+
+    input: int = 0
+    cached: int = 0
+    output: int = 0
+    reasoning: int = 0
+
+
+@dataclass
+class Tally:
+    """What one run asked of its models so far. An offline answer counts as paid at a cost of 0."""
+
+    paid: int = 0
+    replayed: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: Decimal = field(default_factory=Decimal)
+    unpriced: int = 0

@@ -1,0 +1,218 @@
+"""The call ledger: every request to a model and its answer, so that what was paid once is never paid again.
+
+A row is `pending` before its request leaves, `answered` once the raw answer is booked, `failed` when none came. A pending row belongs
+to a living process: when that process is gone, another one takes the row over.
+"""
+
+import math
+import threading
+import time
+import uuid
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from pressroom.records import Usage
+from pressroom.store.engine import Store
+from pressroom.store.locks import OwnerLock
+from pressroom.store.tables import ModelCallRow
+
+# A living owner looks dead for up to a second while its database restarts; a dead one stays dead.
+DEAD_FOR_S = 1.5
+
+_calls = ModelCallRow.__table__
+assert isinstance(_calls, sa.Table)
+_c = _calls.c
+
+# Statements are made once, and bypass the ORM: a run of a thousand replays spends its time on them.
+_here = _c.request_hash == sa.bindparam("key")
+_LOOK = sa.select(
+    *(_c.request_hash, _c.status, _c.owner, _c.answer, _c.cost_usd),
+    *(_c.input_tokens, _c.cached_tokens, _c.output_tokens, _c.reasoning_tokens),
+).where(_here)
+_LOCK = _LOOK.with_for_update()
+_ENTER = insert(_calls).on_conflict_do_nothing().returning(_c.request_hash)
+_TAKE = (
+    sa.update(_calls)
+    .where(_here, _c.status == sa.bindparam("seen_status"), _c.owner.is_not_distinct_from(sa.bindparam("seen_owner", type_=sa.BigInteger)))
+    .values(status="pending", owner=sa.bindparam("me"), asset=sa.bindparam("for_asset"), run_id=sa.bindparam("for_run"), error=None)
+    .returning(_c.request_hash)
+)
+_FAIL = (
+    sa.update(_calls)
+    .where(_here, _c.status == "pending", _c.owner == sa.bindparam("me"))
+    .values(status="failed", owner=None, error=sa.bindparam("why"), attempts=sa.bindparam("tries"))
+)
+_SPENT = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "cost_usd")
+_BOOK = (
+    sa.update(_calls)
+    .where(_here, _c.status != "answered")
+    .values(
+        {name: sa.bindparam(f"new_{name}", type_=_c[name].type) for name in (*_SPENT, "answer", "attempts")}
+        | {"status": "answered", "owner": None, "error": None, "answered_at": sa.func.now()}
+    )
+    .returning(_c.request_hash)
+)
+_ADD = sa.update(_calls).where(_here).values({name: _c[name] + sa.bindparam(f"new_{name}", type_=_c[name].type) for name in _SPENT})
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is asked, by whom and what for. `request` is the document that `request_hash` is the hash of."""
+
+    request_hash: str
+    account_id: uuid.UUID
+    site_id: uuid.UUID
+    purpose: str
+    item: str
+    generation: str
+    prompt_id: str
+    prompt_version: str
+    provider: str
+    model: str
+    request: dict[str, Any]
+    asset: str | None = None
+    run_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Booked:
+    """An answer as it stands in the ledger. `cost_usd` None: no price was known, or the endpoint did not say what it used."""
+
+    body: dict[str, Any]
+    usage: Usage
+    cost_usd: Decimal | None
+
+
+Claim = Literal["ours", "busy"] | Booked
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What the calls of a run came to: answers paid for, calls without an answer, tokens, USD, and answers without a price."""
+
+    paid: int
+    failed: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: Decimal
+    unpriced: int
+
+
+class Ledger:
+    """The calls of one process; threads may share it. One ledger to an `OwnerLock`: a row of this owner is in work here or nowhere."""
+
+    def __init__(self, store: Store, owner: OwnerLock) -> None:
+        self._store = store
+        self._owner = owner
+        self._mutex = threading.Lock()
+        self._in_work: set[str] = set()
+        self._looked_dead: dict[str, float] = {}
+
+    def claim(self, entry: Entry) -> Claim:
+        """The booked answer; or "ours": ask, then `book` or `fail`; or "busy": someone living is asking, look again soon."""
+        key = entry.request_hash
+        with self._mutex:
+            if key in self._in_work:
+                return "busy"
+            self._in_work.add(key)
+        claim: Claim = "busy"
+        try:
+            claim = self._store.retrying(lambda session: self._claim(session, entry))
+        finally:
+            if claim != "ours":
+                self._done(key)
+        return claim
+
+    def book(self, request_hash: str, body: dict[str, Any], usage: Usage | None, cost_usd: Decimal | None, *, attempts: int) -> Booked:
+        """Books an answer, in one statement, and returns what stands. Safe to repeat.
+
+        Where another process took the row over and was answered first, its answer stands and this bill is added to it.
+        """
+        answer = Booked(_storable(body), usage or Usage(), cost_usd)
+        try:
+            return self._store.retrying(lambda session: _book(session, request_hash, answer, attempts))
+        finally:
+            self._done(request_hash)
+
+    def fail(self, request_hash: str, error: str, *, attempts: int) -> None:
+        """Says that no answer came, and why; whoever asks next asks anew."""
+        values = {"key": request_hash, "me": self._owner.key, "why": _storable(error), "tries": attempts}
+        try:
+            self._store.retrying(lambda session: session.connection().execute(_FAIL, values))
+        finally:
+            self._done(request_hash)
+
+    def _done(self, request_hash: str) -> None:
+        with self._mutex:
+            self._in_work.discard(request_hash)
+
+    def _claim(self, session: Session, entry: Entry) -> Claim:
+        database, key, me = session.connection(), {"key": entry.request_hash}, self._owner.key
+        row = database.execute(_LOOK, key).one_or_none()
+        if row is None:
+            fields = vars(entry) | {"request": _storable(entry.request), "status": "pending", "owner": me}
+            return "ours" if database.execute(_ENTER, fields).one_or_none() else "busy"
+        if row.status == "answered":
+            return _booked(row)
+        if row.status == "pending" and row.owner != me and not self._is_dead(session, row):
+            return "busy"
+        seen = {"seen_status": row.status, "seen_owner": row.owner}
+        taken = database.execute(_TAKE, key | seen | {"me": me, "for_asset": entry.asset, "for_run": entry.run_id}).one_or_none()
+        return "ours" if taken else "busy"
+
+    def _is_dead(self, session: Session, row: sa.Row[*tuple[Any, ...]]) -> bool:
+        """Whether the row's owner is gone, and was when this was asked a while ago."""
+        if row.owner is not None and OwnerLock.is_alive(session, row.owner):
+            self._looked_dead.pop(row.request_hash, None)
+            return False
+        return time.monotonic() - self._looked_dead.setdefault(row.request_hash, time.monotonic()) > DEAD_FOR_S
+
+
+def calls_of_run(session: Session, run_id: str) -> Totals:
+    """What the run paid for. Replays leave no row: they are in the run's own tally."""
+    answered = _c.status == "answered"
+    figures = sa.select(
+        sa.func.count().filter(answered),
+        sa.func.count().filter(_c.status == "failed"),
+        sa.func.coalesce(sa.func.sum(_c.input_tokens), 0),
+        sa.func.coalesce(sa.func.sum(_c.output_tokens), 0),
+        sa.func.coalesce(sa.func.sum(_c.cost_usd), Decimal(0)),
+        sa.func.count().filter(answered & _c.cost_usd.is_(None)),
+    )
+    return Totals(*session.execute(figures.where(_c.run_id == run_id)).one())
+
+
+def _book(session: Session, request_hash: str, answer: Booked, attempts: int) -> Booked:
+    database, usage = session.connection(), answer.usage
+    spent = dict(zip(_SPENT, (usage.input, usage.cached, usage.output, usage.reasoning, answer.cost_usd), strict=True))
+    values = {"key": request_hash} | {f"new_{name}": value for name, value in spent.items()}
+    if database.execute(_BOOK, values | {"new_answer": answer.body, "new_attempts": attempts}).one_or_none():
+        return answer
+    stands = database.execute(_LOCK, {"key": request_hash}).one()
+    if stands.answer != answer.body:
+        database.execute(_ADD, values)
+    return _booked(stands)
+
+
+def _booked(row: sa.Row[*tuple[Any, ...]]) -> Booked:
+    usage = Usage(input=row.input_tokens, cached=row.cached_tokens, output=row.output_tokens, reasoning=row.reasoning_tokens)
+    return Booked(row.answer or {}, usage, row.cost_usd)
+
+
+def _storable(value: Any) -> Any:
+    """`value` without what JSONB cannot hold: zero characters, halves of surrogate pairs, and numbers that are none."""
+    match value:
+        case dict():
+            return {_storable(key): _storable(part) for key, part in value.items()}
+        case list() | tuple():
+            return [_storable(part) for part in value]
+        case str():
+            return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode() if not value.isascii() or "\0" in value else value
+        case float() if not math.isfinite(value):
+            return None
+    return value

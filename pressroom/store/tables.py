@@ -1,0 +1,277 @@
+"""The tables. Every row that belongs to an account or a site says so, from the first migration."""
+
+import datetime as dt
+import uuid
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+AccountId = Annotated[uuid.UUID, mapped_column(sa.ForeignKey("accounts.id"), index=True)]
+SiteId = Annotated[uuid.UUID, mapped_column(sa.ForeignKey("sites.id"), index=True)]
+Now = Annotated[dt.datetime, mapped_column(sa.DateTime(timezone=True), server_default=sa.func.now())]
+Json = Annotated[dict[str, Any], mapped_column(JSONB)]
+Strings = Annotated[list[str], mapped_column(JSONB)]
+
+
+class Base(DeclarativeBase):
+    metadata = sa.MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar = {dt.datetime: sa.DateTime(timezone=True), Decimal: sa.Numeric(14, 6)}
+
+
+class AccountRow(Base):
+    __tablename__ = "accounts"
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    slug: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[Now]
+
+
+class SiteRow(Base):
+    """`definition` is the site's YAML as applied; `fence` grows with every run that takes the site."""
+
+    __tablename__ = "sites"
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    account_id: Mapped[AccountId]
+    slug: Mapped[str] = mapped_column(unique=True)
+    definition: Mapped[Json]
+    fence: Mapped[int] = mapped_column(sa.BigInteger, server_default="0")
+    held_by: Mapped[str | None]
+    created_at: Mapped[Now]
+    updated_at: Mapped[Now]
+
+
+class KeywordImportRow(Base):
+    """One file that was read. The same bytes for the same site are one import."""
+
+    __tablename__ = "keyword_imports"
+    __table_args__ = (sa.UniqueConstraint("site_id", "sha256"),)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    account_id: Mapped[AccountId]
+    site_id: Mapped[SiteId]
+    name: Mapped[str]
+    sha256: Mapped[str]
+    format: Mapped[str]
+    encoding: Mapped[str]
+    day: Mapped[dt.date]
+    accepted: Mapped[int]
+    rejected: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    run_id: Mapped[str | None]
+    imported_at: Mapped[Now]
+
+
+class KeywordRow(Base):
+    """A phrase of a site with its newest figures, their day, and the import and row that brought them."""
+
+    __tablename__ = "keywords"
+    __table_args__ = (sa.Index("ix_keywords_site_id_first_seen", "site_id", "first_seen"),)
+    account_id: Mapped[AccountId]
+    site_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("sites.id"), primary_key=True)
+    normalised: Mapped[str] = mapped_column(primary_key=True)
+    phrase: Mapped[str]
+    volume: Mapped[int | None] = mapped_column(sa.BigInteger)
+    volume_low: Mapped[int | None] = mapped_column(sa.BigInteger)
+    volume_high: Mapped[int | None] = mapped_column(sa.BigInteger)
+    difficulty: Mapped[float | None]
+    cpc: Mapped[float | None]
+    intent: Mapped[str | None]
+    language: Mapped[str | None]
+    country: Mapped[str | None]
+    source: Mapped[str]
+    source_row: Mapped[int | None]
+    import_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("keyword_imports.id"))
+    first_seen: Mapped[dt.date]
+    measured_on: Mapped[dt.date]
+
+
+class ClusteringRow(Base):
+    """One clustering of a site: `input_version` is the keywords' data version that it was made from."""
+
+    __tablename__ = "clusterings"
+    __table_args__ = (sa.UniqueConstraint("site_id", "input_version"),)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    account_id: Mapped[AccountId]
+    site_id: Mapped[SiteId]
+    day: Mapped[dt.date]
+    input_version: Mapped[str]
+    run_id: Mapped[str | None]
+    created_at: Mapped[Now]
+
+
+class ClusterRow(Base):
+    """A cluster as one clustering saw it; `cluster_id` is the id that survives from one clustering to the next."""
+
+    __tablename__ = "clusters"
+    clustering_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("clusterings.id"), primary_key=True)
+    cluster_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    account_id: Mapped[AccountId]
+    site_id: Mapped[SiteId]
+    name: Mapped[str]
+    head: Mapped[str]
+    volume: Mapped[int] = mapped_column(sa.BigInteger)
+    intent: Mapped[str | None]
+    keywords: Mapped[Strings]
+
+
+class ModelCallRow(Base):
+    """The call ledger: one request to a model and its answer. `pending` is written before the request leaves."""
+
+    __tablename__ = "model_calls"
+    __table_args__ = (sa.Index("ix_model_calls_run_id", "run_id"), sa.Index("ix_model_calls_site_id_created_at", "site_id", "created_at"))
+    request_hash: Mapped[str] = mapped_column(primary_key=True)
+    account_id: Mapped[AccountId]
+    site_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("sites.id"))
+    purpose: Mapped[str]
+    item: Mapped[str]
+    generation: Mapped[str]
+    prompt_id: Mapped[str]
+    prompt_version: Mapped[str]
+    provider: Mapped[str]
+    model: Mapped[str]
+    request: Mapped[Json]
+    status: Mapped[str]  # pending, answered, failed
+    owner: Mapped[int | None] = mapped_column(sa.BigInteger)
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    answer: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    input_tokens: Mapped[int] = mapped_column(server_default="0")
+    cached_tokens: Mapped[int] = mapped_column(server_default="0")
+    output_tokens: Mapped[int] = mapped_column(server_default="0")
+    reasoning_tokens: Mapped[int] = mapped_column(server_default="0")
+    cost_usd: Mapped[Decimal | None]
+    error: Mapped[str | None]
+    asset: Mapped[str | None]
+    run_id: Mapped[str | None]
+    created_at: Mapped[Now]
+    answered_at: Mapped[dt.datetime | None]
+
+
+class IdeaRow(Base):
+    __tablename__ = "ideas"
+    __table_args__ = (sa.Index("ix_ideas_site_id_day", "site_id", "day"),)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    account_id: Mapped[AccountId]
+    site_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("sites.id"))
+    day: Mapped[dt.date]
+    ordinal: Mapped[int]
+    title: Mapped[str]
+    description: Mapped[str]
+    topic_category: Mapped[str]
+    angle: Mapped[str]
+    audience: Mapped[str]
+    format: Mapped[str]
+    cluster_id: Mapped[uuid.UUID]
+    cluster: Mapped[str]
+    keywords: Mapped[Strings]
+    call: Mapped[str] = mapped_column(sa.ForeignKey("model_calls.request_hash"))
+    model: Mapped[str]
+    nearest: Mapped[uuid.UUID | None]
+    similarity: Mapped[float | None]
+    superseded_at: Mapped[dt.datetime | None]
+    run_id: Mapped[str | None]
+    created_at: Mapped[Now]
+
+
+class DraftRow(Base):
+    """State and pointer. `touched` is set by a person's first act; from then on a run only adds candidate versions."""
+
+    __tablename__ = "drafts"
+    __table_args__ = (sa.UniqueConstraint("idea_id", "platform"),)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    account_id: Mapped[AccountId]
+    site_id: Mapped[SiteId]
+    idea_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("ideas.id"))
+    platform: Mapped[str]
+    state: Mapped[str]
+    current: Mapped[int]
+    touched: Mapped[bool] = mapped_column(server_default=sa.false())
+    created_at: Mapped[Now]
+    updated_at: Mapped[Now]
+
+
+class DraftVersionRow(Base):
+    __tablename__ = "draft_versions"
+    __table_args__ = (sa.UniqueConstraint("draft_id", "call"),)
+    draft_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("drafts.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    account_id: Mapped[AccountId]
+    site_id: Mapped[SiteId]
+    origin: Mapped[str]
+    text: Mapped[str]
+    parts: Mapped[Json]
+    violations: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    prompt_version: Mapped[str | None]
+    call: Mapped[str | None] = mapped_column(sa.ForeignKey("model_calls.request_hash"))
+    model: Mapped[str | None]
+    author: Mapped[str | None]
+    run_id: Mapped[str | None]
+    created_at: Mapped[Now]
+
+
+class SiteDayRow(Base):
+    """What one asset last made of one site and day. A row with `complete` says that nothing of it is missing."""
+
+    __tablename__ = "site_days"
+    __table_args__ = (sa.Index("ix_site_days_site_id_day", "site_id", "day"),)
+    site_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("sites.id"), primary_key=True)
+    day: Mapped[dt.date] = mapped_column(primary_key=True)
+    asset: Mapped[str] = mapped_column(primary_key=True)
+    account_id: Mapped[AccountId]
+    data_version: Mapped[str]
+    complete: Mapped[bool]
+    counts: Mapped[Json]
+    run_id: Mapped[str | None]
+    finished_at: Mapped[Now]
+
+
+class DueRow(Base):
+    """A site's scheduled day, claimed by the run that does it: once, whatever the ticks did."""
+
+    __tablename__ = "due"
+    site_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("sites.id"), primary_key=True)
+    day: Mapped[dt.date] = mapped_column(primary_key=True)
+    account_id: Mapped[AccountId]
+    run_id: Mapped[str]
+    claimed_at: Mapped[Now]
+
+
+class AutomationRunRow(Base):
+    """One piece of work for a site and day, mirroring its Dagster runs (`run_id` is the newest, `root_run_id` the first)."""
+
+    __tablename__ = "automation_runs"
+    __table_args__ = (sa.Index("ix_automation_runs_site_id_day", "site_id", "day"),)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    account_id: Mapped[AccountId]
+    site_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("sites.id"))
+    day: Mapped[dt.date]
+    root_run_id: Mapped[str] = mapped_column(unique=True)
+    run_id: Mapped[str]
+    trigger: Mapped[str]
+    state: Mapped[str]
+    error: Mapped[str | None]
+    started_at: Mapped[Now]
+    ended_at: Mapped[dt.datetime | None]
+    steps: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default="[]")
+
+
+class ReportRow(Base):
+    """The newest daily report of a site and day; the rendered files are in the object store."""
+
+    __tablename__ = "reports"
+    site_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("sites.id"), primary_key=True)
+    day: Mapped[dt.date] = mapped_column(primary_key=True)
+    account_id: Mapped[AccountId]
+    document: Mapped[Json]
+    version: Mapped[str]
+    html_key: Mapped[str]
+    json_key: Mapped[str]
+    markdown_key: Mapped[str]
+    run_id: Mapped[str | None]
+    created_at: Mapped[Now]

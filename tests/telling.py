@@ -1,0 +1,21 @@
+"""How a command must speak when it cannot go on."""
+
+import json
+from typing import Any
+
+from tests.dagster.conftest import Done
+
+
+def told(done: Done, code: int, *named: str) -> Any:
+    """Holds that `done` ended with `code` and one line that names what it should.
+
+    Returns the document on stdout, or None.
+    """
+    assert done.returncode == code, f"{done.returncode}: {done.stderr}"
+    assert len(done.stderr.splitlines()) == 1, f"a person must see one line: {done.stderr}"
+    assert done.stderr.startswith("pressroom: ")
+    for name in named:
+        assert name in done.stderr, f"{name!r} is not said: {done.stderr}"
+    for noise in ("Traceback", "Error:", "pressroom.errors", "sesame", "sk-"):
+        assert noise not in done.stderr, done.stderr
+    return json.loads(done.stdout) if done.stdout else None
