@@ -1,0 +1,282 @@
+"""OpenAI and every server that speaks its protocol: Responses or Chat Completions, with a strict JSON schema.
+
+The SDK sends, and nothing else: its own retries are off (the gateway's are the only ones), and its parsing is not used, because it
+raises on an answer that is cut or out of shape, and the bill is lost with it.
+"""
+
+import asyncio
+import email.utils
+import json
+import math
+import re
+import threading
+import time
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import JsonValue, SecretStr
+
+from pressroom.errors import BadInput, Permanent, Transient
+from pressroom.llm.prices import price_of
+from pressroom.llm.schema import strict_schema
+from pressroom.llm.types import Outcome, RawAnswer, Request, T
+from pressroom.records import Usage
+
+if TYPE_CHECKING:
+    from openai import APIStatusError, AsyncOpenAI
+
+# Models that think before they answer take no temperature, and their thoughts count against the limit of the output.
+REASONING = re.compile(r"^(o\d|gpt-5)(?!.*chat)")
+REASONING_ROOM = 8_000  # tokens; a short text took up to some 4,000 at the default effort
+UNLIMITED = 16_384  # output tokens that a call without a limit is expected to stay below, for a budget
+MOST_BYTES = 32_000_000  # of one answer: beyond it the other side is broken
+MOST_TOKENS = 2**31 - 1  # what the ledger's column holds
+PASSING = (408, 409, 425, 429)
+NO_CREDIT = {"insufficient_quota", "billing_hard_limit_reached"}
+
+
+class OpenAIProvider:
+    """One endpoint, one model. `send` is called from one event loop only: the client's connections belong to it."""
+
+    name = "openai"
+
+    def __init__(self, *, key: SecretStr, base_url: str, model: str, api: Literal["responses", "chat"] = "responses") -> None:
+        """Raises BadInput when the key or the URL cannot be one."""
+        if urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).hostname:
+            raise BadInput("OPENAI_BASE_URL: expected a URL such as https://api.openai.com/v1")
+        if not re.fullmatch(r"[!-~]+", key.get_secret_value()):
+            raise BadInput("OPENAI_API_KEY: expected letters, digits and signs without a space or a line break")
+        self.model = model
+        self.api = api
+        self._key = key
+        self._base_url = base_url
+        self._client: AsyncOpenAI | None = None
+        self._opening = threading.Lock()
+        self._reasons = bool(REASONING.match(model.rsplit("/", 1)[-1]))
+
+    def warm_up(self) -> None:
+        """Imports the SDK (0.9 s) and makes its client."""
+        self._calls(self._open())
+
+    def _open(self) -> "AsyncOpenAI":
+        with self._opening:
+            if not self._client:
+                from openai import AsyncOpenAI
+
+                # The gateway's deadline covers the whole call; the SDK's own timeouts (5 s to connect, 600 s) stay as they are.
+                self._client = AsyncOpenAI(api_key=self._key.get_secret_value(), base_url=self._base_url, max_retries=0)
+            return self._client
+
+    def _calls(self, client: "AsyncOpenAI") -> Any:
+        """What sends a call; the SDK imports another 0.1 s of itself when this is touched first."""
+        return (client.responses if self.api == "responses" else client.chat.completions).with_streaming_response
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    async def send(self, request: Request[T]) -> RawAnswer:
+        client = self._client
+        if client is None:
+            client = await asyncio.to_thread(self._open)
+        # At hand now: the thread that opened the client has imported them.
+        import httpx2
+        import openai
+
+        parameters = self._responses(request) if self.api == "responses" else self._chat(request)
+        content = bytearray()
+        try:
+            async with self._calls(client).create(**parameters) as response:
+                async for chunk in response.iter_bytes():
+                    content += chunk
+                    if len(content) > MOST_BYTES:
+                        raise Transient(f"{self._where} sent more than {MOST_BYTES:,} bytes for one answer")
+        except openai.APIStatusError as error:
+            raise self._explained(error, request) from None
+        except (openai.APIConnectionError, httpx2.TransportError) as error:
+            cause = error.__cause__ or error
+            raise Transient(f"{self._where} cannot be reached or broke off ({type(cause).__name__}); OPENAI_BASE_URL says where") from None
+        return self._raw(bytes(content))
+
+    def _raw(self, content: bytes) -> RawAnswer:
+        try:
+            body = json.loads(content)
+        except (ValueError, RecursionError):
+            kind = "a web page" if content.lstrip()[:1] == b"<" else "broken JSON"
+            raise Transient(f"{self._where} answered with {kind}: OPENAI_BASE_URL may lead somewhere else") from None
+        if not isinstance(body, dict) or not (isinstance(body.get("output"), list) or isinstance(body.get("choices"), list)):
+            raise Transient(f"{self._where} answered with JSON of another shape: OPENAI_BASE_URL or PRESSROOM_LLM_API may not fit it")
+        usage = _usage(body.get("usage"))
+        if body.get("status") == "failed" and usage is None:
+            raise Transient(f"{self._where} gave up on the request ({_word(_part(body, 'error').get('code'))})")
+        return RawAnswer(body, usage)
+
+    def read(self, body: Mapping[str, JsonValue]) -> tuple[Outcome, str, str]:
+        outcome, text = _read_chat(body) if "choices" in body else _read_responses(body)
+        match outcome:
+            case "refusal":
+                return outcome, text, "the model refused"
+            case "incomplete":
+                return outcome, text, "the answer was cut off at the limit of its length"
+            case "filtered":
+                return outcome, text, "the endpoint's content filter held the answer back"
+        if not text.strip():
+            return "invalid", text, "the answer is empty"
+        # Servers that take a schema as a hint only like to wrap JSON in a Markdown fence.
+        fenced = re.fullmatch(r"\s*```(?:json)?\s*\n(.*)\n\s*```\s*", text, re.DOTALL)
+        return "valid", fenced[1] if fenced else text, ""
+
+    def largest(self, request: Request[T]) -> Usage:
+        # Three letters to a token is more tokens than any European language takes.
+        words = len(request.instructions) + len(request.input) + len(json.dumps(strict_schema(request.answer)))
+        return Usage(input=words // 3, output=self._limit(request) or UNLIMITED)
+
+    def price(self, usage: Usage) -> Decimal | None:
+        price = price_of(self.model)
+        return price.of(usage) if price else None
+
+    @property
+    def _where(self) -> str:
+        """The endpoint as messages call it: never with a user or a password that its URL may hold."""
+        url = urlsplit(self._base_url)
+        return f"the model endpoint at {url.hostname}{f':{url.port}' if url.port else ''}"
+
+    def _limit(self, request: Request[T]) -> int | None:
+        limit = request.max_output_tokens
+        return limit + REASONING_ROOM if limit and self._reasons else limit
+
+    def _responses(self, request: Request[T]) -> dict[str, Any]:
+        """Parameters for Responses. `store` is off: the ledger keeps the answer, the endpoint need not."""
+        limit = self._limit(request)
+        return {
+            "model": self.model,
+            "instructions": request.instructions,
+            "input": request.input,
+            "text": {"format": {"type": "json_schema", **_schema(request)}},
+            "store": False,
+            **({"max_output_tokens": max(limit, 16)} if limit else {}),  # 16 is the least that the endpoint takes
+            **self._temperature(request),
+        }
+
+    def _chat(self, request: Request[T]) -> dict[str, Any]:
+        """Parameters for Chat Completions. Compatible servers know `max_tokens`; models that reason take only the other name."""
+        limit = self._limit(request)
+        return {
+            "model": self.model,
+            "messages": [{"role": "system", "content": request.instructions}, {"role": "user", "content": request.input}],
+            "response_format": {"type": "json_schema", "json_schema": _schema(request)},
+            **({"max_completion_tokens" if self._reasons else "max_tokens": limit} if limit else {}),
+            **self._temperature(request),
+        }
+
+    def _temperature(self, request: Request[T]) -> dict[str, float]:
+        return {} if self._reasons or request.temperature is None else {"temperature": request.temperature}
+
+    def _explained(self, error: "APIStatusError", request: Request[T]) -> Transient | Permanent:
+        """The error in one line that names the setting to look at. What the endpoint says is repeated only without key and prompt."""
+        status, code = error.status_code, _word(error.code or error.type)
+        named = f"{self._where} answers {status}{f' ({code})' if code else ''}"
+        if status == 402 or {error.code, error.type} & NO_CREDIT:
+            return Permanent(f"{named}: no credit is left; see the billing of the account that OPENAI_API_KEY belongs to")
+        if status in PASSING or status >= 500:
+            return Transient(named, retry_after=_retry_after(error.response.headers))
+        if status in (401, 403):
+            key = "the key is wrong" if status == 401 else "the key may not do this"
+            return Permanent(f"{named}: {key}; check OPENAI_API_KEY and OPENAI_BASE_URL")
+        if status == 404:
+            settings = "PRESSROOM_LLM_MODEL, PRESSROOM_LLM_API and OPENAI_BASE_URL"
+            return Permanent(f"{named}: it has no model {self.model!r}, or no {self.api} API; check {settings}")
+        return Permanent(f"{named}{self._harmless(error, request)}; check PRESSROOM_LLM_MODEL and PRESSROOM_LLM_API")
+
+    def _harmless(self, error: "APIStatusError", request: Request[T]) -> str:
+        body = error.body if isinstance(error.body, dict) else {}
+        said = " ".join(str(body.get("message") or "").split())[:300]
+        secret = self._key.get_secret_value() in said
+        # Any 16 letters in a row out of the prompt count as quoting it.
+        asked = request.instructions + request.input
+        quoted = any(said[start : start + 16] in asked for start in range(max(1, len(said) - 15)))
+        return "" if not said or secret or quoted else f": {said}"
+
+
+def _schema(request: Request[T]) -> dict[str, Any]:
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", request.answer.__name__)[:64]
+    return {"name": name, "schema": strict_schema(request.answer), "strict": True}
+
+
+def _read_responses(body: Mapping[str, JsonValue]) -> tuple[Outcome, str]:
+    parts = [part for item in _dicts(body.get("output")) for part in _dicts(item.get("content"))]
+    refusal = "".join(str(part.get("refusal") or "") for part in parts if part.get("type") == "refusal")
+    text = "".join(str(part.get("text") or "") for part in parts if part.get("type") == "output_text")
+    if body.get("status") == "incomplete":
+        return "filtered" if _part(body, "incomplete_details").get("reason") == "content_filter" else "incomplete", text
+    return ("refusal", refusal) if refusal else ("valid", text)
+
+
+def _read_chat(body: Mapping[str, JsonValue]) -> tuple[Outcome, str]:
+    choice = next(iter(_dicts(body.get("choices"))), {})
+    message = _part(choice, "message")
+    content, refusal = message.get("content"), message.get("refusal")
+    text = content if isinstance(content, str) else ""
+    match choice.get("finish_reason"):
+        case "length":
+            return "incomplete", text
+        case "content_filter":
+            return "filtered", text
+    return ("refusal", str(refusal)) if refusal else ("valid", text)
+
+
+def _usage(said: Any) -> Usage | None:
+    """The usage of either API; None when a figure is missing, negative or no number."""
+    if not isinstance(said, dict):
+        return None
+    first, second = ("input", "output") if "input_tokens" in said else ("prompt", "completion")
+    cached = _part(said, f"{first}_tokens_details").get("cached_tokens") or 0
+    reasoning = _part(said, f"{second}_tokens_details").get("reasoning_tokens") or 0
+    figures: list[Any] = [said.get(f"{first}_tokens"), cached, said.get(f"{second}_tokens"), reasoning]
+    if not all(type(figure) is int and 0 <= figure <= MOST_TOKENS for figure in figures) or cached > figures[0]:
+        return None
+    return Usage(input=figures[0], cached=figures[1], output=figures[2], reasoning=figures[3])
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait; a date counts from the other side's own clock, as far as it says its time."""
+    if (milliseconds := _seconds(headers.get("retry-after-ms"))) is not None:
+        return milliseconds / 1000
+    said = headers.get("retry-after")
+    if (seconds := _seconds(said)) is not None:
+        return seconds
+    if (until := _moment(said)) is None:
+        return None
+    return max(0.0, until - (_moment(headers.get("date")) or time.time()))
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and number >= 0 else None
+
+
+def _moment(text: str | None) -> float | None:
+    try:
+        return email.utils.parsedate_to_datetime(text or "").timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _part(body: Mapping[str, Any], name: str) -> dict[str, Any]:
+    part = body.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def _dicts(value: JsonValue) -> list[dict[str, JsonValue]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _word(code: Any) -> str:
+    """An error code, if it looks like one."""
+    return code if isinstance(code, str) and re.fullmatch(r"[\w.\[\]-]{1,64}", code) else ""
