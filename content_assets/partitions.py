@@ -1,0 +1,20 @@
+"""The partitions: one day of one site, by the site's own calendar."""
+
+import dagster as dg
+
+from pressroom.settings import load_settings
+
+SITES = "sites"
+sites = dg.DynamicPartitionsDefinition(name=SITES)
+
+# end_offset=2 reaches tomorrow in UTC: a site in Tokyo at six in the morning is already in its day.
+days = dg.DailyPartitionsDefinition(start_date=load_settings().start_date.isoformat(), end_offset=2)
+
+site_days = dg.MultiPartitionsDefinition({"date": days, "site": sites})
+
+SITE_TAG = "dagster/partition/site"
+DATE_TAG = "dagster/partition/date"
+
+
+def key_of(site: str, day: object) -> dg.MultiPartitionKey:
+    return dg.MultiPartitionKey({"site": site, "date": str(day)})

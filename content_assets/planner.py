@@ -1,0 +1,147 @@
+"""Keywords, clusters and ideas of a site and day."""
+
+from collections import Counter
+from functools import partial
+
+import dagster as dg
+
+from content_assets.automation import CONTENT_OWNERS, CONTENT_TAGS
+from content_assets.partitions import site_days
+from content_assets.shell import check, materialized, site_step
+from pressroom.errors import BadInput, Permanent
+from pressroom.planner.briefs import brief_for
+from pressroom.planner.clustering import cluster_keywords
+from pressroom.planner.ideas import propose_ideas
+from pressroom.planner.intake import import_inbox, inbox_of
+from pressroom.planner.versions import CLUSTERING_METHOD, clustering_input, keywords_version
+from pressroom.prompts import load as prompts
+from pressroom.records import version_of
+from pressroom.reports.previews import clusters_preview, ideas_preview, keywords_preview
+from pressroom.store.content import save_ideas, topic_memory
+from pressroom.store.keywords import clustering_of, given_ids, keywords_on, newest_clusters, save_clusters
+from resources.llm import LLMResource
+from resources.objects import ObjectsResource
+from resources.store import StoreResource
+
+KEYWORDS = dg.AssetKey(["planner", "keywords"])
+CLUSTERS = dg.AssetKey(["planner", "clusters"])
+IDEAS = dg.AssetKey(["planner", "ideas"])
+
+
+@dg.asset(
+    key=KEYWORDS,
+    partitions_def=site_days,
+    group_name="planner",
+    kinds={"python", "postgres"},
+    owners=CONTENT_OWNERS,
+    tags=CONTENT_TAGS,
+    code_version="1",
+    check_specs=[
+        dg.AssetCheckSpec("every_file_read", asset=KEYWORDS, description="Every file of the inbox could be read, to its last row.")
+    ],
+)
+def keywords(context: dg.AssetExecutionContext, store: StoreResource, objects: ObjectsResource) -> dg.MaterializeResult:
+    """Every keyword the site knew on the day; files in its inbox are imported first. A day without new ones carries the state forward."""
+    with site_step(context, store, KEYWORDS) as (desk, step):
+        bucket = objects.open()
+        intake = import_inbox(desk, bucket)
+        with desk.transaction() as session:
+            known = keywords_on(session, desk.site.id, desk.day)
+        if not known:
+            where = bucket.location(inbox_of(desk.site.slug))
+            raise BadInput(f"site '{desk.site.slug}' has no keywords on {desk.day}: put a keyword file into {where}")
+        rejected = sum(file.rejected for file in intake.imported)
+        step.done(keywords_version(known), keywords=len(known), new=sum(file.new for file in intake.imported), rejected=rejected)
+    for line in intake.refused:
+        context.log.warning(line)
+    clean = not intake.refused and not rejected
+    return materialized(
+        step,
+        preview=keywords_preview(known),
+        checks=[check("every_file_read", KEYWORDS, clean, warn=True, refused=list(intake.refused), rejected_rows=rejected)],
+    )
+
+
+@dg.asset(
+    key=CLUSTERS,
+    partitions_def=site_days,
+    deps=[KEYWORDS],
+    group_name="planner",
+    kinds={"python", "postgres"},
+    owners=CONTENT_OWNERS,
+    tags=CONTENT_TAGS,
+    code_version=CLUSTERING_METHOD,
+    check_specs=[dg.AssetCheckSpec("every_keyword_placed", asset=CLUSTERS, description="Every keyword is in exactly one cluster.")],
+)
+def clusters(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
+    """Named groups of the site's keywords. The same keywords are never clustered twice; ids survive new keywords."""
+    with site_step(context, store, CLUSTERS) as (desk, step):
+        with desk.transaction() as session:
+            known = keywords_on(session, desk.site.id, desk.day)
+            made_from = clustering_input(known, desk.site)
+            found = clustering_of(session, desk.site.id, made_from)
+            previous, taken = newest_clusters(session, desk.site.id), given_ids(session, desk.site.id)
+        if not known:
+            raise Permanent(f"site '{desk.site.slug}' has no keywords on {desk.day}: materialise planner/keywords first")
+        if not found:
+            site = desk.site
+            made = cluster_keywords(
+                known,
+                scope=site.slug,
+                granularity=site.granularity,
+                brand_words=site.brand_words,
+                previous=previous,
+                taken=taken,
+            )
+            desk.write(partial(save_clusters, site=site, clusters=made, input_version=made_from, day=desk.day, run_id=desk.run.id))
+            with desk.transaction() as session:
+                found = clustering_of(session, site.id, made_from)
+        step.done(version_of(found), clusters=len(found), keywords=len(known))
+    placed = Counter(phrase for cluster in found for phrase in cluster.keywords)
+    astray = [keyword.phrase for keyword in known if placed[keyword.normalised] != 1]
+    return materialized(
+        step,
+        preview=clusters_preview(found),
+        checks=[check("every_keyword_placed", CLUSTERS, not astray, astray=astray[:20])],
+    )
+
+
+@dg.asset(
+    key=IDEAS,
+    partitions_def=site_days,
+    deps=[CLUSTERS],
+    group_name="planner",
+    kinds={"python", "openai", "postgres"},
+    owners=CONTENT_OWNERS,
+    tags=CONTENT_TAGS,
+    code_version=prompts.versions("ideas"),
+    check_specs=[dg.AssetCheckSpec("three_to_five_and_no_repeat", asset=IDEAS, description="3–5 ideas, as many as wanted, none a repeat.")],
+)
+async def ideas(context: dg.AssetExecutionContext, store: StoreResource, llm: LLMResource) -> dg.MaterializeResult:
+    """Three to five content ideas for the site and day, none of them a repeat of the last 30 days."""
+    with site_step(context, store, IDEAS) as (desk, step):
+        with desk.transaction() as session:
+            known = keywords_on(session, desk.site.id, desk.day)
+            offered = clustering_of(session, desk.site.id, clustering_input(known, desk.site))
+            brief = brief_for(desk.site, desk.day, offered, known, topic_memory(session, desk.site.id, desk.day))
+        if not brief:
+            raise Permanent(f"site '{desk.site.slug}' has no clusters of its keywords on {desk.day}: materialise planner/clusters first")
+        found = await propose_ideas(brief, llm.gateway(desk, step))
+        if not found.ideas:  # what stood for the day goes on standing
+            reasons = "; ".join(dict.fromkeys(problem.message for problem in found.problems))
+            raise Permanent(f"site '{desk.site.slug}', {desk.day}: no proposed idea could be used ({reasons}); a fresh run asks anew")
+        desk.write(partial(save_ideas, site=desk.site, day=desk.day, ideas=found.ideas, run_id=desk.run.id))
+        step.done(version_of(found.ideas), ideas=len(found.ideas), missing=found.missing)
+    return materialized(
+        step,
+        preview=ideas_preview(found.ideas),
+        checks=[
+            check(
+                "three_to_five_and_no_repeat",
+                IDEAS,
+                not found.missing,
+                missing=found.missing,
+                problems=[problem.message for problem in found.problems],
+            )
+        ],
+    )

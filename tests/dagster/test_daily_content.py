@@ -1,0 +1,190 @@
+"""A site's day, from keywords to report: spent once, whatever happens."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from pressroom.store.engine import Store
+from pressroom.store.tables import Base
+from simulators.openai import OpenAISimulator
+from tests.dagster.conftest import Desk
+
+MakeDesk = Callable[..., Desk]
+
+# What a run books about itself: a second run adds to these and to nothing else.
+OF_RUNS = {"automation_runs", "reports", "site_days", "due"}
+
+
+def rows(store: Store) -> dict[str, int]:
+    """Rows of every table that holds content."""
+    with store.transaction() as session:
+        tables = (table for table in Base.metadata.sorted_tables if table.name not in OF_RUNS)
+        return {table.name: session.execute(sa.select(sa.func.count()).select_from(table)).scalar_one() for table in tables}
+
+
+def texts(document: dict[str, Any]) -> dict[str, str]:
+    return {draft["id"]: draft["text"] for draft in document["drafts"]}
+
+
+def test_a_second_run_of_the_same_day_makes_no_call_and_no_row(desk: MakeDesk, endpoint: OpenAISimulator, store: Store) -> None:
+    brew = desk(endpoint)
+    first = brew.run("--keywords", "keywords.csv")
+    assert (len(first["ideas"]), len(first["drafts"])) == (3, 9)
+    assert first["calls"] == {"paid": 10, "replayed": 0}
+    assert endpoint.count == 10
+    before = rows(store)
+
+    second = brew.run("--keywords", "keywords.csv")
+    assert endpoint.count == 10, "a second run asked the model again"
+    assert second["calls"] == {"paid": 0, "replayed": 10}
+    assert rows(store) == before
+    assert texts(second) == texts(first)
+    assert Path(second["report"]["html"]).stat().st_size > 5_000
+    report = json.loads(Path(second["report"]["json"]).read_text(encoding="utf-8"))
+    assert report["state"] == "complete"
+
+
+def test_without_a_key_the_offline_writer_makes_a_whole_day_and_says_so(desk: MakeDesk) -> None:
+    document = desk().run("--keywords", "keywords.csv")
+    assert Counter(draft["platform"] for draft in document["drafts"]) == {"linkedin": 3, "x": 3, "instagram": 3}
+    assert {draft["model"] for draft in document["drafts"]} == {"offline"}
+    assert {draft["state"] for draft in document["drafts"]} == {"generated"}
+    assert len(set(texts(document).values())) == 9, "every draft is a text of its own"
+    assert "offline" in Path(document["report"]["html"]).read_text(encoding="utf-8")
+    assert document["cost_usd"] == 0
+
+
+def test_a_day_without_new_keywords_carries_the_last_state_forward(desk: MakeDesk, store: Store) -> None:
+    brew = desk()
+    brew.run("--keywords", "keywords.csv")
+    tomorrow = brew.run(day="2026-11-21")
+    assert tomorrow["counts"]["new"] == 0
+    assert tomorrow["counts"]["keywords"] == 36
+    with store.transaction() as session:
+        assert session.execute(sa.text("SELECT count(*) FROM clusterings")).scalar() == 1, "the same keywords were clustered twice"
+        steps = session.execute(sa.text("SELECT steps FROM automation_runs WHERE day = '2026-11-21'")).scalar_one()
+    assert {step["asset"]: step["state"] for step in steps if step["asset"].startswith("planner/")} == {
+        "planner/keywords": "carried",
+        "planner/clusters": "carried",
+        "planner/ideas": "done",
+    }
+
+
+@pytest.mark.long
+def test_a_draft_that_gets_no_answer_leaves_the_others_saved_and_is_asked_for_by_the_next_run(
+    desk: MakeDesk, endpoint: OpenAISimulator
+) -> None:
+    brew = desk(endpoint)
+    endpoint.fail("500", times=3, containing="on Instagram")
+    first = brew.run("--keywords", "keywords.csv")
+    missing = 9 - len(first["drafts"])
+    assert missing in (0, 1), "three failures are one call's three tries, or are spread over the three calls"
+    endpoint.fail("500", times=None, containing="on Instagram")
+    asked = endpoint.count
+    again = brew.run()
+    assert endpoint.count - asked == 3 * missing
+    endpoint.failures.clear()
+    assert len(brew.run()["drafts"]) == 9
+    assert len(again["drafts"]) == 9 - missing
+
+
+@pytest.mark.long
+def test_a_draft_that_breaks_the_rules_to_the_end_is_kept_as_failed_with_its_violations(desk: MakeDesk, endpoint: OpenAISimulator) -> None:
+    """Nothing is silently cut, the run ends green, and the next run does not pay for it again."""
+    brew = desk(endpoint)
+    capable = endpoint.answers
+    assert capable
+    endpoint.answers = lambda asked: {"posts": ["far too long " * 40]} if "posts" in asked.schema["properties"] else capable(asked)
+    document = brew.run("--keywords", "keywords.csv")
+    failed = [draft for draft in document["drafts"] if draft["state"] == "failed"]
+    assert {draft["platform"] for draft in failed} == {"x"}
+    assert all(draft["violations"] for draft in failed)
+    assert endpoint.count == 1 + 6 + 3 * 4, "each long thread was asked for once and refined three times"
+    asked = endpoint.count
+    brew.run()
+    assert endpoint.count == asked
+
+
+@pytest.mark.parametrize("after", [4, *(pytest.param(number, marks=pytest.mark.long) for number in (1, 2, 6, 8, 9))])
+def test_a_run_killed_half_way_asks_for_no_booked_answer_again(desk: MakeDesk, endpoint: OpenAISimulator, store: Store, after: int) -> None:
+    """kill -9 in the middle of the drafts; the next run ends with the rows of a run that was never killed."""
+    brew = desk(endpoint)
+    endpoint.latency = 0.4
+    brew.environment["PRESSROOM_LLM_MAX_IN_FLIGHT"] = "2"
+    running = brew.start("run", "brew", "--date", "2026-11-20", "--keywords", "keywords.csv")
+    while booked(store) < after:
+        assert not running.has_ended, running.wait().stderr
+        time.sleep(0.02)
+    running.kill()
+    time.sleep(0.5)  # what was in flight is answered to nobody
+    had = booked(store)
+
+    document = brew.run("--keywords", "keywords.csv")
+    assert (len(document["ideas"]), len(document["drafts"])) == (3, 9)
+    assert document["calls"] == {"paid": 10 - had, "replayed": had}
+    assert endpoint.paid_twice <= 2, "only what was in flight at the kill may be asked again"
+    assert rows(store)["draft_versions"] == 9
+
+
+def booked(store: Store) -> int:
+    with store.transaction() as session:
+        return session.execute(sa.text("SELECT count(*) FROM model_calls WHERE status = 'answered'")).scalar_one()
+
+
+@pytest.mark.long
+def test_a_site_that_a_run_holds_is_refused_with_the_id_of_that_run(desk: MakeDesk, endpoint: OpenAISimulator, store: Store) -> None:
+    brew = desk(endpoint)
+    endpoint.latency = 3
+    running = brew.start("run", "brew", "--date", "2026-11-20", "--keywords", "keywords.csv", "--json")
+    while endpoint.count == 0:
+        assert not running.has_ended, running.wait().stderr
+        time.sleep(0.05)
+    refused = brew.pressroom("run", "brew", "--date", "2026-11-20")
+    endpoint.latency = 0
+    done = running.wait()
+    assert done.returncode == 0, done.stderr
+    assert refused.returncode == 4
+    assert json.loads(done.stdout)["run_id"] in refused.stderr
+
+
+def test_a_draft_leads_back_to_its_keywords_prompt_call_and_run(desk: MakeDesk, endpoint: OpenAISimulator) -> None:
+    brew = desk(endpoint)
+    document = brew.run("--keywords", "keywords.csv")
+    draft = document["drafts"][0]
+    done = brew.pressroom("trace", draft["id"], "--json")
+    assert done.returncode == 0, done.stderr
+    lineage = json.loads(done.stdout)
+    (version,) = lineage["draft"]["versions"]
+    assert version["text"] == draft["text"]
+    assert version["call"]["model"] == "gpt-4.1-mini"
+    assert version["call"]["cost_usd"] > 0
+    assert version["run"]["id"] == document["run_id"]
+    assert lineage["keywords"][0]["file"] == "keywords.csv"
+    assert lineage["keywords"][0]["row"] >= 2
+    assert brew.pressroom("trace", draft["id"]).returncode == 0
+
+
+@pytest.mark.long
+def test_answers_that_cannot_be_used_leave_the_day_as_it_was_and_a_fresh_run_asks_anew(desk: MakeDesk, endpoint: OpenAISimulator) -> None:
+    """What was refused for good is not paid for by every run; `--fresh` is how a person asks again."""
+    brew = desk(endpoint)
+    brew.run("--keywords", "keywords.csv")
+    capable, endpoint.answers = endpoint.answers, lambda asked: "I would rather talk about something else."
+    brew.environment["PRESSROOM_LLM_MODEL"] = "gpt-4.1"
+    bad = brew.pressroom("run", "brew", "--date", "2026-11-20", "--json")
+    assert bad.returncode == 3
+    assert "no proposed idea could be used" in bad.stderr
+    assert len(json.loads(bad.stdout)["ideas"]) == 3, "a bad answer took the day's ideas away"
+
+    endpoint.answers, asked = capable, endpoint.count
+    assert brew.pressroom("run", "brew", "--date", "2026-11-20").returncode == 3
+    assert endpoint.count == asked
+    fresh = brew.run("--fresh")
+    assert (len(fresh["ideas"]), len(fresh["drafts"])) == (3, 9)
+    assert endpoint.count == asked + 10
