@@ -1,0 +1,81 @@
+"""`pressroom demo` and `pressroom dev`."""
+
+from pathlib import Path
+
+import typer
+
+from cli.output import JsonFlag, emit, out, say
+from pressroom.errors import BadInput
+
+EXAMPLES = Path("examples")
+
+
+def demo(json: JsonFlag = False) -> None:
+    """Runs today's content for the example sites, with their keyword files, through the real Dagster jobs."""
+    from cli.executing import RunFailed, dagster_instance, progress
+    from cli.run import run_day, show_days
+    from pressroom.accounts.sites import read_sites
+    from pressroom.settings import load_settings
+    from pressroom.store.engine import open_store
+    from pressroom.store.sites import apply_site
+
+    settings = load_settings()
+    sites = read_sites(sorted((EXAMPLES / "sites").glob("*.yaml")))
+    if not sites:
+        raise BadInput(f"no example sites in {EXAMPLES.absolute() / 'sites'}: run the demo in the project's folder")
+    documents = []
+    with open_store(settings) as store, dagster_instance() as instance:
+        with store.transaction() as session:
+            for site in sites:
+                apply_site(session, site)
+        for site in sites:
+            with progress(store, site.name):
+                document, outcome = run_day(settings, store, instance, site, None, EXAMPLES / "keywords" / f"{site.slug}.csv")
+            documents.append(document)
+            if not outcome.ok:
+                raise RunFailed(outcome)
+    if json:
+        emit(documents)
+        return
+    show_days(documents)
+    if settings.llm_kind == "offline":
+        out.print("Written by the offline writer, for demos and tests; with OPENAI_API_KEY set, a model writes.", soft_wrap=True)
+    out.print("Next: make dev, then open http://localhost:3000")
+
+
+def dev(port: int = typer.Option(3000, help="Port of the Dagster UI.")) -> None:
+    """Starts the database, migrates it and runs `dg dev`, with schedules and sensors. Ctrl-C ends all of it."""
+    import os
+    import signal
+    import subprocess
+    import sys
+
+    from pressroom.settings import load_settings
+    from pressroom.store.embedded import stop_server
+    from pressroom.store.engine import open_store
+
+    settings = load_settings()
+    open_store(settings).close()
+    say(f"Dagster UI: http://localhost:{port}   (Ctrl-C ends it)")
+    stopping = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopping
+        if not stopping:  # a second signal would make dg leave its processes behind
+            server.send_signal(signal.SIGINT)
+        stopping = True
+
+    # Before dg starts: it would inherit an ignored SIGINT, as a shell gives to what it starts with "&", and never stop.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+    # dg warns of an environment that is not the active one, and of a missing home: the folder with dagster.yaml is one.
+    environment = {"DAGSTER_HOME": str(Path.cwd())} | os.environ | {"VIRTUAL_ENV": sys.prefix}
+    command = [str(Path(sys.executable).with_name("dg")), "dev", "--port", str(port)]
+    # In a session of its own, so that Ctrl-C reaches it once, through us.
+    server = subprocess.Popen(command, env=environment, start_new_session=True)
+    try:
+        code = server.wait()
+    finally:
+        if settings.database_url is None:
+            stop_server(settings.home)
+    raise typer.Exit(0 if stopping else 3 if code else 0)

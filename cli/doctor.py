@@ -1,0 +1,205 @@
+"""`pressroom doctor`: what is set, reachable and missing, and what to do about it."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import typer
+
+from cli.output import JsonFlag, emit, out
+
+if TYPE_CHECKING:
+    from pressroom.settings import Settings
+
+REACH_WITHIN_S = 5
+ROOM_BYTES = 1_000_000_000  # a year of one site's drafts and reports is some 100 MB; the rest is the database's log and backups
+MARKS = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "problem": "[red]✗[/]"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: `advice` says what to do unless `state` is "ok"."""
+
+    name: str
+    state: Literal["ok", "warning", "problem"]
+    found: str
+    advice: str = ""
+
+
+def doctor(json: JsonFlag = False) -> None:
+    """Shows what is set, reachable and missing, and what to do. Exits with 0 when everything needed is usable, else with 2."""
+    findings = list(examine())
+    is_usable = all(finding.state != "problem" for finding in findings)
+    if json:
+        emit({"ok": is_usable, "checks": [asdict(finding) for finding in findings]})
+    else:
+        _show(findings)
+    if not is_usable:
+        raise typer.Exit(2)
+
+
+def examine() -> Iterator[Finding]:
+    """Every finding, in the order in which a newcomer needs them."""
+    from pressroom.errors import PressroomError
+    from pressroom.settings import load_settings
+
+    yield _python()
+    try:
+        settings = load_settings()
+    except PressroomError as error:
+        yield Finding("settings", "problem", str(error), "correct the variable in the environment or in .env")
+        return
+    yield _folder("home", settings.home, "PRESSROOM_HOME")
+    yield from _database(settings)
+    yield _folder("object store", settings.objects_folder, "PRESSROOM_STORE_URL")
+    yield _model(settings)
+    yield _dagster(settings)
+    yield _settings(settings)
+
+
+def _show(findings: list[Finding]) -> None:
+    from rich.markup import escape
+    from rich.table import Column, Table
+
+    table = Table("", "what", Column("found", overflow="fold"), Column("to do", overflow="fold"), title="Pressroom")
+    for finding in findings:
+        table.add_row(MARKS[finding.state], finding.name, escape(finding.found), escape(finding.advice))
+    out.print(table)
+
+
+def _python() -> Finding:
+    import sys
+
+    found = ".".join(map(str, sys.version_info[:3]))
+    if (3, 11) <= sys.version_info < (3, 14):
+        return Finding("Python", "ok", found)
+    return Finding("Python", "problem", found, "use Python 3.11, 3.12 or 3.13")
+
+
+def _folder(name: str, folder: Path, variable: str) -> Finding:
+    import shutil
+    import tempfile
+
+    folder = folder.absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(4096))
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        return Finding(name, "problem", f"cannot write in {folder} ({error.strerror})", f"free it, or set {variable} to another folder")
+    found = f"{folder}, {free / 1e9:.1f} GB free"
+    if free < ROOM_BYTES:
+        return Finding(name, "warning", found, f"free some space, or set {variable} to a folder with more")
+    return Finding(name, "ok", found)
+
+
+def _database(settings: "Settings") -> Iterator[Finding]:
+    from sqlalchemy import func, select, text
+
+    from pressroom.errors import PressroomError
+    from pressroom.store import migrate
+    from pressroom.store.engine import connect
+    from pressroom.store.tables import SiteRow
+
+    try:
+        with connect(settings) as store, store.transaction() as session:
+            version = str(session.scalar(text("SHOW server_version"))).split()[0]
+            vector = session.scalar(text("SELECT default_version FROM pg_available_extensions WHERE name = 'vector'"))
+            revision, newest = migrate.current(store), migrate.newest()
+            sites = session.scalar(select(func.count()).select_from(SiteRow)) if revision == newest else 0
+    except PressroomError as error:
+        advice = "start it, or correct PRESSROOM_DATABASE_URL" if settings.database_url else "see the log, or set PRESSROOM_DATABASE_URL"
+        yield Finding("database", "problem", str(error), advice)
+        return
+    yield Finding("database", "ok", f"{store.name}, version {version}")
+    if vector:
+        yield Finding("pgvector", "ok", str(vector))
+    else:
+        yield Finding("pgvector", "warning", "not installed on this server", "install pgvector: embeddings will need it")
+    if revision == newest:
+        yield Finding("migrations", "ok", f"revision {revision}")
+    elif revision is not None and revision > newest:
+        yield Finding("migrations", "problem", f"revision {revision}, this version knows {newest}", "install the newer Pressroom")
+    else:
+        yield Finding("migrations", "warning", f"revision {revision or 'none'}, newest is {newest}", "pressroom db migrate")
+    if sites:
+        yield Finding("sites", "ok", str(sites))
+    else:
+        yield Finding("sites", "warning", "none", "pressroom site apply examples/sites/*.yaml")
+
+
+def _model(settings: "Settings") -> Finding:
+    from pressroom.errors import PressroomError
+
+    try:
+        kind = settings.llm_kind
+    except PressroomError as error:
+        return Finding("model", "problem", str(error), "set OPENAI_API_KEY")
+    if kind == "offline":
+        return Finding(
+            "model", "ok", "offline: texts are composed on this machine, for demos and tests; OPENAI_API_KEY brings a real model"
+        )
+    assert settings.openai_api_key
+    return _endpoint(settings.openai_base_url, settings.openai_api_key.get_secret_value(), settings.llm_model)
+
+
+def _endpoint(base: str, key: str, model: str) -> Finding:
+    """Asks the endpoint for its models, which costs nothing. The key goes to this address only: redirects are not followed."""
+    import json
+    import urllib.error
+    import urllib.request
+
+    class Stay(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, *_: object, **__: object) -> None:
+            return None
+
+    where = _without_login(base)
+    try:
+        request = urllib.request.Request(f"{base.rstrip('/')}/models", headers={"Authorization": f"Bearer {key}"})
+        with urllib.request.build_opener(Stay).open(request, timeout=REACH_WITHIN_S) as answer:
+            listed = {entry.get("id") for entry in json.load(answer).get("data", [])}
+    except urllib.error.HTTPError as error:
+        if error.code in (401, 403):
+            return Finding("model", "problem", f"{where} refuses the key ({error.code})", "correct OPENAI_API_KEY")
+        return Finding(
+            "model", "warning", f"{where} answers {error.code} to the question for its models", f"try it with {model}, it may work"
+        )
+    except (ValueError, AttributeError):
+        return Finding("model", "warning", f"{where} does not list its models in the usual form", "check that OPENAI_BASE_URL ends in /v1")
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        return Finding("model", "problem", f"{where} does not answer ({reason})", "correct OPENAI_BASE_URL, or look at the network")
+    if listed and model not in listed:
+        return Finding("model", "warning", f"{where} does not list {model}", "set PRESSROOM_LLM_MODEL to one that it has")
+    return Finding("model", "ok", f"{model} at {where}, key set")
+
+
+def _dagster(settings: "Settings") -> Finding:
+    folder = settings.dagster_home or Path.cwd()
+    what = "DAGSTER_HOME" if settings.dagster_home else "the current folder"
+    if (folder / "dagster.yaml").is_file():
+        return Finding("Dagster", "ok", f"{folder.absolute() / 'dagster.yaml'}")
+    return Finding(
+        "Dagster", "warning", f"no dagster.yaml in {what} ({folder.absolute()})", "work in the project's folder, or set DAGSTER_HOME"
+    )
+
+
+def _settings(settings: "Settings") -> Finding:
+    """The names of what is set, here or in .env, with the values that are no secret."""
+    from pydantic import SecretStr
+
+    shown = []
+    for name in sorted(settings.model_fields_set):
+        alias = type(settings).model_fields[name].validation_alias
+        value = getattr(settings, name)
+        text = "(set)" if isinstance(value, SecretStr) else _without_login(str(value))
+        shown.append(f"{alias or f'PRESSROOM_{name.upper()}'}={text}")
+    return Finding("settings", "ok", "\n".join(shown) or "all at their defaults")
+
+
+def _without_login(url: str) -> str:
+    import re
+
+    return re.sub(r"//[^/@]*@", "//", url)

@@ -1,0 +1,30 @@
+"""The `pressroom` command. Each group of commands is one file beside this; each imports what it needs when it runs."""
+
+import sys
+
+import typer
+
+from cli import check, cluster, db, demo, doctor, run, site, trace
+from cli.output import guarded
+
+app = typer.Typer(
+    name="pressroom",
+    help="An AI content desk: keywords become clusters, ideas, drafts and reports.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("demo")(demo.demo)
+app.command("dev")(demo.dev)
+app.command("run")(run.run)
+app.command("cluster")(cluster.cluster)
+app.command("check")(check.check)
+app.command("trace")(trace.trace)
+app.command("doctor")(doctor.doctor)
+app.add_typer(site.app, name="site")
+app.add_typer(db.app, name="db")
+
+
+def main() -> None:
+    sys.exit(guarded(app))

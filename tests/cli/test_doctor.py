@@ -1,0 +1,130 @@
+"""`pressroom doctor` finds what is wrong, says what to do, and never shows a secret."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import typer
+from click.testing import Result
+from typer.testing import CliRunner
+
+from cli.doctor import doctor
+
+KEY = "sk-secret-of-mine"
+app = typer.Typer()
+app.command()(doctor)
+
+
+def examined(environment: dict[str, str], **more: str) -> tuple[int, dict[str, dict[str, Any]]]:
+    result: Result = CliRunner().invoke(app, ["--json"], env=environment | more)
+    assert KEY not in result.output
+    return result.exit_code, {check["name"]: check for check in json.loads(result.stdout)["checks"]}
+
+
+@contextmanager
+def endpoint(status: int, body: str = "", headers: dict[str, str] | None = None) -> Iterator[tuple[str, list[str]]]:
+    """A loopback model endpoint that answers every question alike; yields its base URL and the keys it was shown."""
+    keys: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            keys.append(self.headers.get("Authorization", ""))
+            self.send_response(status)
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1", keys
+        server.shutdown()
+
+
+def test_a_machine_without_key_is_usable(environment: dict[str, str]) -> None:
+    code, checks = examined(environment)
+    assert code == 0, "nothing but Python is needed"
+    assert checks["database"]["state"] == checks["migrations"]["state"] == checks["model"]["state"] == "ok"
+    assert checks["sites"] == {"name": "sites", "state": "warning", "found": "none", "advice": "pressroom site apply examples/sites/*.yaml"}
+
+
+def test_the_table_shows_marks_and_advice(environment: dict[str, str]) -> None:
+    result = CliRunner().invoke(app, [], env=environment)
+    assert "✓" in result.stdout
+    assert "!" in result.stdout
+    assert "pressroom site apply" in result.stdout
+
+
+def test_a_database_that_does_not_answer_is_a_problem_with_advice(environment: dict[str, str]) -> None:
+    code, checks = examined(environment, PRESSROOM_DATABASE_URL=f"postgresql://desk:{KEY}@127.0.0.1:1/press")
+    assert code == 2
+    assert checks["database"]["state"] == "problem"
+    assert "127.0.0.1:1/press does not answer" in checks["database"]["found"]
+    assert "PRESSROOM_DATABASE_URL" in checks["database"]["advice"]
+
+
+def test_a_home_that_cannot_be_written_is_a_problem(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    code, checks = examined(environment, PRESSROOM_HOME=str(tmp_path / "file"))
+    assert code == 2
+    assert checks["home"]["state"] == "problem"
+    assert "PRESSROOM_HOME" in checks["home"]["advice"]
+
+
+def test_a_malformed_setting_is_a_problem_and_not_a_crash(environment: dict[str, str]) -> None:
+    code, checks = examined(environment, PRESSROOM_LLM="telepathy")
+    assert code == 2
+    assert checks["settings"]["found"].startswith("PRESSROOM_LLM:")
+
+
+def test_openai_without_a_key_is_a_problem(environment: dict[str, str]) -> None:
+    code, checks = examined(environment, PRESSROOM_LLM="openai")
+    assert code == 2
+    assert checks["model"]["advice"] == "set OPENAI_API_KEY"
+
+
+def with_model(environment: dict[str, str], base: str) -> tuple[int, dict[str, Any]]:
+    code, checks = examined(environment, PRESSROOM_LLM="openai", OPENAI_API_KEY=KEY, OPENAI_BASE_URL=base, PRESSROOM_LLM_MODEL="small")
+    assert "OPENAI_API_KEY=(set)" in checks["settings"]["found"]
+    return code, checks["model"]
+
+
+def test_an_endpoint_that_lists_the_model_is_well(environment: dict[str, str]) -> None:
+    with endpoint(200, '{"data": [{"id": "small"}]}') as (base, keys):
+        code, model = with_model(environment, base)
+    assert (code, model["state"]) == (0, "ok")
+    assert keys == [f"Bearer {KEY}"]
+
+
+def test_a_refused_key_is_named(environment: dict[str, str]) -> None:
+    with endpoint(401) as (base, _):
+        code, model = with_model(environment, base)
+    assert (code, model["state"]) == (2, "problem")
+    assert "refuses the key (401)" in model["found"]
+
+
+def test_an_endpoint_that_is_down_is_a_problem(environment: dict[str, str]) -> None:
+    code, model = with_model(environment, "http://127.0.0.1:1/v1")
+    assert (code, model["state"]) == (2, "problem")
+    assert "does not answer" in model["found"]
+
+
+def test_a_model_that_is_not_listed_and_an_odd_answer_are_warnings(environment: dict[str, str]) -> None:
+    for body in ('{"data": [{"id": "large"}]}', "<html>hello</html>", "[]"):
+        with endpoint(200, body) as (base, _):
+            code, model = with_model(environment, base)
+        assert (code, model["state"]) == (0, "warning"), body
+
+
+def test_the_key_is_not_carried_to_where_an_endpoint_redirects(environment: dict[str, str]) -> None:
+    with endpoint(200, '{"data": []}') as (other, shown), endpoint(302, headers={"Location": f"{other}/models"}) as (base, _):
+        _, model = with_model(environment, base)
+    assert shown == []
+    assert model["state"] == "warning"
