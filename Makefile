@@ -4,6 +4,8 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 pytho
 UV_VERSION := 0.13.8
 BIN := .venv/bin
 UV := $(or $(shell command -v uv 2>/dev/null),$(BIN)/uv)
+# Where this is set, every process compiles everything anew: 4 s for each command.
+unexport PYTHONDONTWRITEBYTECODE
 INSTALL := VIRTUAL_ENV=.venv $(UV) pip install --quiet
 
 .PHONY: help demo dev test test-long test-all check format graph bench lock clean
@@ -41,12 +43,13 @@ format: .venv/dev
 graph: .venv/dev
 	$(BIN)/python docs/asset_graph.py
 
-bench: .venv/dev
-	$(BIN)/python -m bench $(DATA)
+bench: .venv/dev .venv/bench
+	$(BIN)/python -m bench $(NAMES) $(if $(DATA),--data $(DATA))
 
 lock: .venv/uv
 	$(UV) pip compile --quiet $(if $(PACKAGE),--upgrade-package $(PACKAGE),--upgrade) pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o requirements.lock
 	$(UV) pip compile --quiet pyproject.toml --group dev --constraint requirements.lock --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o requirements-dev.lock
+	$(UV) pip compile --quiet --group bench --constraint requirements-dev.lock --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o requirements-bench.lock
 
 clean:
 	-$(BIN)/pressroom db stop
@@ -66,4 +69,8 @@ clean:
 
 .venv/dev: .venv/runtime requirements-dev.lock
 	@$(INSTALL) --requirement requirements-dev.lock
+	@touch $@
+
+.venv/bench: .venv/dev requirements-bench.lock
+	@$(INSTALL) --requirement requirements-bench.lock
 	@touch $@

@@ -10,8 +10,10 @@ import typer
 from cli.output import JsonFlag, emit, out
 
 if TYPE_CHECKING:
+    from pressroom.llm.types import Purpose
     from pressroom.settings import Settings
 
+USED: "tuple[Purpose, ...]" = ("idea", "draft", "embedding")  # purposes that the content line has so far
 REACH_WITHIN_S = 5
 ROOM_BYTES = 1_000_000_000  # a year of one site's drafts and reports is some 100 MB; the rest is the database's log and backups
 MARKS = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "problem": "[red]✗[/]"}
@@ -53,7 +55,7 @@ def examine() -> Iterator[Finding]:
     yield _folder("home", settings.home, "PRESSROOM_HOME")
     yield from _database(settings)
     yield _folder("object store", settings.objects_folder, "PRESSROOM_STORE_URL")
-    yield _model(settings)
+    yield from _models(settings)
     yield _dagster(settings)
     yield _settings(settings)
 
@@ -99,8 +101,10 @@ def _database(settings: "Settings") -> Iterator[Finding]:
     from sqlalchemy import func, select, text
 
     from pressroom.errors import PressroomError
+    from pressroom.llm.pace import open_circuits
     from pressroom.store import migrate
     from pressroom.store.engine import connect
+    from pressroom.store.lanes import lane_states
     from pressroom.store.tables import SiteRow
 
     try:
@@ -109,6 +113,7 @@ def _database(settings: "Settings") -> Iterator[Finding]:
             vector = session.scalar(text("SELECT default_version FROM pg_available_extensions WHERE name = 'vector'"))
             revision, newest = migrate.current(store), migrate.newest()
             sites = session.scalar(select(func.count()).select_from(SiteRow)) if revision == newest else 0
+            left_alone = open_circuits(*lane_states(session)) if revision == newest else []
     except PressroomError as error:
         advice = "start it, or correct PRESSROOM_DATABASE_URL" if settings.database_url else "see the log, or set PRESSROOM_DATABASE_URL"
         yield Finding("database", "problem", str(error), advice)
@@ -124,28 +129,45 @@ def _database(settings: "Settings") -> Iterator[Finding]:
         yield Finding("migrations", "problem", f"revision {revision}, this version knows {newest}", "install the newer Pressroom")
     else:
         yield Finding("migrations", "warning", f"revision {revision or 'none'}, newest is {newest}", "pressroom db migrate")
+    for name in left_alone:
+        yield Finding("pace", "warning", f"{name} failed again and again: it is left alone for now", "wait; one answer opens it again")
     if sites:
         yield Finding("sites", "ok", str(sites))
     else:
         yield Finding("sites", "warning", "none", "pressroom site apply examples/sites/*.yaml")
 
 
-def _model(settings: "Settings") -> Finding:
+def _models(settings: "Settings") -> Iterator[Finding]:
+    """Who writes: each endpoint that the content line can ask, with its models."""
     from pressroom.errors import PressroomError
+    from pressroom.llm.models import model_routes
+    from pressroom.llm.openai_provider import OpenAIProvider
 
     try:
         kind = settings.llm_kind
     except PressroomError as error:
-        return Finding("model", "problem", str(error), "set OPENAI_API_KEY")
+        yield Finding("model", "problem", str(error), "set OPENAI_API_KEY")
+        return
+    try:
+        routes = model_routes(settings)
+    except PressroomError as error:
+        yield Finding("model", "problem", str(error), "correct that file or setting")
+        return
     if kind == "offline":
-        return Finding(
-            "model", "ok", "offline: texts are composed on this machine, for demos and tests; OPENAI_API_KEY brings a real model"
-        )
-    assert settings.openai_api_key
-    return _endpoint(settings.openai_base_url, settings.openai_api_key.get_secret_value(), settings.llm_model)
+        offline = "offline: texts are composed on this machine, for demos and tests; OPENAI_API_KEY brings a real model"
+        yield Finding("model", "ok", offline)
+        return
+    asked: dict[tuple[str, str], list[OpenAIProvider]] = {}
+    for purpose in USED:
+        for provider in routes.of(purpose).providers:
+            if isinstance(provider, OpenAIProvider) and provider not in asked.setdefault((provider.name, provider.base_url), []):
+                asked[provider.name, provider.base_url].append(provider)
+    for (name, url), providers in asked.items():
+        models = list(dict.fromkeys(provider.model for provider in providers))
+        yield _endpoint("model" if name == "openai" else f"model ({name})", url, providers[0].key.get_secret_value(), models)
 
 
-def _endpoint(base: str, key: str, model: str) -> Finding:
+def _endpoint(name: str, base: str, key: str, models: list[str]) -> Finding:
     """Asks the endpoint for its models, which costs nothing. The key goes to this address only: redirects are not followed."""
     import json
     import urllib.error
@@ -162,18 +184,19 @@ def _endpoint(base: str, key: str, model: str) -> Finding:
             listed = {entry.get("id") for entry in json.load(answer).get("data", [])}
     except urllib.error.HTTPError as error:
         if error.code in (401, 403):
-            return Finding("model", "problem", f"{where} refuses the key ({error.code})", "correct OPENAI_API_KEY")
+            return Finding(name, "problem", f"{where} refuses the key ({error.code})", "correct OPENAI_API_KEY")
         return Finding(
-            "model", "warning", f"{where} answers {error.code} to the question for its models", f"try it with {model}, it may work"
+            name, "warning", f"{where} answers {error.code} to the question for its models", f"try it with {models[0]}, it may work"
         )
     except (ValueError, AttributeError):
-        return Finding("model", "warning", f"{where} does not list its models in the usual form", "check that OPENAI_BASE_URL ends in /v1")
+        return Finding(name, "warning", f"{where} does not list its models in the usual form", "check that OPENAI_BASE_URL ends in /v1")
     except OSError as error:
         reason = getattr(error, "reason", error)
-        return Finding("model", "problem", f"{where} does not answer ({reason})", "correct OPENAI_BASE_URL, or look at the network")
-    if listed and model not in listed:
-        return Finding("model", "warning", f"{where} does not list {model}", "set PRESSROOM_LLM_MODEL to one that it has")
-    return Finding("model", "ok", f"{model} at {where}, key set")
+        return Finding(name, "problem", f"{where} does not answer ({reason})", "correct OPENAI_BASE_URL, or look at the network")
+    if missing := [model for model in models if listed and model not in listed]:
+        advice = "set PRESSROOM_LLM_MODEL or PRESSROOM_MODELS to what it has"
+        return Finding(name, "warning", f"{where} does not list {', '.join(missing)}", advice)
+    return Finding(name, "ok", f"{', '.join(models)} at {where}, key set")
 
 
 def _dagster(settings: "Settings") -> Finding:

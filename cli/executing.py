@@ -1,7 +1,7 @@
 """Executes the real Dagster jobs on the real instance, so that what a command did is there in the UI."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from cli.output import err
 from pressroom.errors import BadInput, PressroomError
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance
+    from dagster import AssetKey, DagsterInstance
 
     from pressroom.records import Site
     from pressroom.store.engine import Store
@@ -72,8 +72,16 @@ def check_day(site: "Site", day: dt.date | None) -> dt.date:
     return day
 
 
-def execute(job: str, instance: "DagsterInstance", site: "Site", day: dt.date, *, fresh: bool = False) -> Outcome:
-    """Runs a job for one site and day in this process. `fresh` asks the models anew instead of replaying."""
+def execute(
+    job: str,
+    instance: "DagsterInstance",
+    site: "Site",
+    day: dt.date,
+    *,
+    assets: "Sequence[AssetKey] | None" = None,
+    llm: Mapping[str, Any] | None = None,
+) -> Outcome:
+    """Runs a job, or only some `assets` of it, for one site and day in this process. `llm` configures the gateway (resources/llm.py)."""
     from dagster import DagsterExecutionInterruptedError
 
     from content_assets.automation import BY_COMMAND
@@ -90,8 +98,9 @@ def execute(job: str, instance: "DagsterInstance", site: "Site", day: dt.date, *
             tags={TRIGGER_TAG: BY_COMMAND},
             run_config={
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-                **({"resources": {"llm": {"config": {"fresh": True}}}} if fresh else {}),
+                **({"resources": {"llm": {"config": dict(llm)}}} if llm else {}),
             },
+            asset_selection=assets,
             raise_on_error=False,
         )
     except DagsterExecutionInterruptedError:  # between two steps

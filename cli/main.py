@@ -4,7 +4,8 @@ import sys
 
 import typer
 
-from cli import check, cluster, db, demo, doctor, run, site, trace
+from cli import batches, check, cluster, costs, db, demo, doctor, prompts, regenerate, run, site, trace
+from cli.eval import evaluate
 from cli.output import guarded
 
 app = typer.Typer(
@@ -18,11 +19,16 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("dev")(demo.dev)
 app.command("run")(run.run)
+app.command("regenerate")(regenerate.regenerate)
 app.command("cluster")(cluster.cluster)
 app.command("check")(check.check)
 app.command("trace")(trace.trace)
+app.command("costs")(costs.costs)
+app.command("eval")(evaluate)
 app.command("doctor")(doctor.doctor)
 app.add_typer(site.app, name="site")
+app.add_typer(prompts.app, name="prompts")
+app.add_typer(batches.app, name="batches")
 app.add_typer(db.app, name="db")
 
 

@@ -31,6 +31,9 @@ def run(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Ask the models anew, and pay again, instead of replaying booked answers.")
     ] = False,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Ask in batches, for half the price: answers within 24 hours, and the run ends without them.")
+    ] = False,
     json: JsonFlag = False,
 ) -> None:
     """Makes a site's day: keywords, clusters, ideas, drafts and the report. Run again, it asks no model for an answer that it has."""
@@ -46,7 +49,7 @@ def run(
         with store.transaction() as session:
             known = site_by_slug(session, site)
         with progress(store, site):
-            document, outcome = run_day(settings, store, instance, known, day, keywords, fresh=fresh)
+            document, outcome = run_day(settings, store, instance, known, day, keywords, fresh=fresh, batch=batch)
     if json:
         emit(document)
     else:
@@ -64,6 +67,7 @@ def run_day(
     keywords: Path | None,
     *,
     fresh: bool = False,
+    batch: bool = False,
 ) -> tuple[dict[str, Any], "Outcome"]:
     """Imports `keywords`, runs the day's jobs and says what is there now. Raises BadInput or SiteBusy before anything starts."""
     from cli.executing import check_day, execute
@@ -74,10 +78,10 @@ def run_day(
     day = check_day(site, day)
     if holder := site_holder(store, site.id):
         raise SiteBusy(f"site '{site.slug}' is held by run {holder}: wait for it, or terminate it in the UI")
-    objects = FolderStore(settings.objects_folder)
+    objects, asked = FolderStore(settings.objects_folder), {"fresh": fresh, "batch": batch}
     if keywords:
         _put_in_inbox(objects, site, keywords)
-    content = execute("daily_content", instance, site, day, fresh=fresh)
+    content = execute("daily_content", instance, site, day, llm={name: True for name, is_set in asked.items() if is_set})
     report = execute("daily_report", instance, site, day)
     with store.transaction() as session:
         document = day_document(session, objects, site, day, content.run_id)
@@ -86,12 +90,13 @@ def run_day(
 
 def day_document(session: "Session", objects: "ObjectStore", site: "Site", day: dt.date, run_id: str) -> dict[str, Any]:
     """What stands for the day, and what the run asked and spent."""
+    from pressroom.store.batches import waiting_calls
     from pressroom.store.content import drafts_on, ideas_on
     from pressroom.store.reports import report_on
     from pressroom.store.runs import steps_of
 
     ideas, drafts, steps = ideas_on(session, site.id, day), drafts_on(session, site.id, day), steps_of(session, run_id)
-    report = report_on(session, site.id, day)
+    report, waiting = report_on(session, site.id, day), waiting_calls(session, site.id, day)
     counts = {name: number for step in steps for name, number in step["counts"].items() if step["asset"].startswith("planner/")}
     return {
         "site": site.slug,
@@ -100,6 +105,8 @@ def day_document(session: "Session", objects: "ObjectStore", site: "Site", day: 
         "counts": counts | {"drafts": len(drafts), "failed": sum(draft.state == "failed" for draft in drafts)},
         "calls": {kind: sum(step["calls"][kind] for step in steps) for kind in ("paid", "replayed")},
         "cost_usd": sum(step["cost_usd"] for step in steps),
+        "waiting": sum(waiting.values()),
+        "batches": list(waiting),
         "ideas": [idea.model_dump(include=_IDEA) for idea in ideas],
         "drafts": [
             {"id": draft.id, "idea_id": draft.idea_id, "platform": draft.platform, "state": draft.state}
@@ -126,6 +133,10 @@ def show_days(documents: list[dict[str, Any]]) -> None:
         table.add_row(document["site"], str(document["date"]), *made, *asked)
     out.print(table)
     for document in documents:
+        if number := document["waiting"]:
+            ids, calls = ", ".join(map(str, document["batches"])), "1 call waits" if number == 1 else f"{number} calls wait"
+            how = "the sensor `batches` goes on when its answers are there; without it: pressroom batches collect, then this run again"
+            out.print(f"{calls} in batch {ids}: {how}", soft_wrap=True, highlight=False, markup=False)
         out.print(f"report: {_near(document['report']['html']) if document['report'] else 'none'}", soft_wrap=True, highlight=False)
 
 

@@ -1,6 +1,8 @@
 """Keywords, clusters and ideas of a site and day."""
 
+import asyncio
 from collections import Counter
+from collections.abc import Iterator
 from functools import partial
 
 import dagster as dg
@@ -8,7 +10,7 @@ import dagster as dg
 from content_assets.automation import CONTENT_OWNERS, CONTENT_TAGS
 from content_assets.partitions import site_days
 from content_assets.shell import check, materialized, site_step
-from pressroom.errors import BadInput, Permanent
+from pressroom.errors import BadInput, Deferred, Permanent
 from pressroom.planner.briefs import brief_for
 from pressroom.planner.clustering import cluster_keywords
 from pressroom.planner.ideas import propose_ideas
@@ -73,12 +75,13 @@ def keywords(context: dg.AssetExecutionContext, store: StoreResource, objects: O
     code_version=CLUSTERING_METHOD,
     check_specs=[dg.AssetCheckSpec("every_keyword_placed", asset=CLUSTERS, description="Every keyword is in exactly one cluster.")],
 )
-def clusters(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
+def clusters(context: dg.AssetExecutionContext, store: StoreResource, llm: LLMResource) -> dg.MaterializeResult:
     """Named groups of the site's keywords. The same keywords are never clustered twice; ids survive new keywords."""
     with site_step(context, store, CLUSTERS) as (desk, step):
+        embedder = llm.embedder(desk, step)
         with desk.transaction() as session:
             known = keywords_on(session, desk.site.id, desk.day)
-            made_from = clustering_input(known, desk.site)
+            made_from = clustering_input(known, desk.site, embedder.space)
             found = clustering_of(session, desk.site.id, made_from)
             previous, taken = newest_clusters(session, desk.site.id), given_ids(session, desk.site.id)
         if not known:
@@ -92,6 +95,7 @@ def clusters(context: dg.AssetExecutionContext, store: StoreResource) -> dg.Mate
                 brand_words=site.brand_words,
                 previous=previous,
                 taken=taken,
+                embedder=embedder,
             )
             desk.write(partial(save_clusters, site=site, clusters=made, input_version=made_from, day=desk.day, run_id=desk.run.id))
             with desk.transaction() as session:
@@ -106,27 +110,45 @@ def clusters(context: dg.AssetExecutionContext, store: StoreResource) -> dg.Mate
     )
 
 
-@dg.asset(
-    key=IDEAS,
-    partitions_def=site_days,
-    deps=[CLUSTERS],
-    group_name="planner",
-    kinds={"python", "openai", "postgres"},
-    owners=CONTENT_OWNERS,
-    tags=CONTENT_TAGS,
-    code_version=prompts.versions("ideas"),
+# A single asset with a check must materialise or fail; only one of a multi-asset may be left out, and a day's ideas may wait for a batch.
+@dg.multi_asset(
+    specs=[
+        dg.AssetSpec(
+            IDEAS,
+            deps=[CLUSTERS],
+            description="Three to five content ideas for the site and day, none of them a repeat of the last 30 days.",
+            partitions_def=site_days,
+            group_name="planner",
+            kinds={"python", "openai", "postgres"},
+            owners=CONTENT_OWNERS,
+            tags=CONTENT_TAGS,
+            code_version=prompts.versions("ideas"),
+            skippable=True,
+        )
+    ],
     check_specs=[dg.AssetCheckSpec("three_to_five_and_no_repeat", asset=IDEAS, description="3–5 ideas, as many as wanted, none a repeat.")],
+    can_subset=True,
 )
-async def ideas(context: dg.AssetExecutionContext, store: StoreResource, llm: LLMResource) -> dg.MaterializeResult:
-    """Three to five content ideas for the site and day, none of them a repeat of the last 30 days."""
+def ideas(context: dg.AssetExecutionContext, store: StoreResource, llm: LLMResource) -> Iterator[dg.MaterializeResult]:
+    """The day's ideas; none, and no drafts after them, as long as the answer is on its way in a batch."""
+    try:
+        made = _ideas(context, store, llm)
+    except Deferred as deferred:
+        context.log.info(f"the ideas wait: {deferred}")
+        return
+    yield made
+
+
+def _ideas(context: dg.AssetExecutionContext, store: StoreResource, llm: LLMResource) -> dg.MaterializeResult:
     with site_step(context, store, IDEAS) as (desk, step):
+        embedder = llm.embedder(desk, step)
         with desk.transaction() as session:
             known = keywords_on(session, desk.site.id, desk.day)
-            offered = clustering_of(session, desk.site.id, clustering_input(known, desk.site))
+            offered = clustering_of(session, desk.site.id, clustering_input(known, desk.site, embedder.space))
             brief = brief_for(desk.site, desk.day, offered, known, topic_memory(session, desk.site.id, desk.day))
         if not brief:
             raise Permanent(f"site '{desk.site.slug}' has no clusters of its keywords on {desk.day}: materialise planner/clusters first")
-        found = await propose_ideas(brief, llm.gateway(desk, step))
+        found = asyncio.run(propose_ideas(brief, llm.gateway(desk, step), embedder=embedder))
         if not found.ideas:  # what stood for the day goes on standing
             reasons = "; ".join(dict.fromkeys(problem.message for problem in found.problems))
             raise Permanent(f"site '{desk.site.slug}', {desk.day}: no proposed idea could be used ({reasons}); a fresh run asks anew")

@@ -10,7 +10,7 @@ from content_assets.automation import CONTENT_OWNERS, CONTENT_TAGS
 from content_assets.partitions import site_days
 from content_assets.planner import IDEAS
 from content_assets.shell import check, materialized, site_work
-from pressroom.errors import Permanent, Transient
+from pressroom.errors import Deferred, Permanent, Transient
 from pressroom.platforms.base import Platform
 from pressroom.platforms.registry import platforms
 from pressroom.prompts import load as prompts
@@ -59,7 +59,8 @@ DRAFTS = [key_of(platform) for platform in platforms().values()]
 def social_drafts(context: dg.AssetExecutionContext, store: StoreResource, llm: LLMResource) -> Iterator[dg.MaterializeResult]:
     """Drafts for the selected platforms of the site, all calls in flight together; each is saved as it comes.
 
-    A platform none of whose drafts got an answer stays unmaterialised; when that is so for all of them, the step is tried again.
+    A platform none of whose drafts got an answer stays unmaterialised; when that is so for all of them, the step is tried again. One with
+    a draft whose answer is on its way in a batch stays so too, until a run after the batch is collected.
     """
     with site_work(context, store) as desk:
         chosen = [p for slug, p in platforms().items() if key_of(p) in context.selected_asset_keys and slug in desk.site.platforms]
@@ -76,6 +77,9 @@ def social_drafts(context: dg.AssetExecutionContext, store: StoreResource, llm: 
             with desk.step("/".join(key_of(platform).path)) as step:
                 made = await write_drafts([(brief, platform) for brief in briefs], llm.gateway(desk, step), save)
                 counts = {"drafts": len(made.drafts), "failed": made.rejected, "missing": len(made.failed)}
+                if made.awaited:
+                    step.counts = counts | {"waiting": len(made.awaited)}
+                    raise Deferred(f"{len(made.awaited)} of {len(briefs)} drafts wait: {made.awaited[0].reason}")
                 step.done(version_of(made.drafts), complete=not made.failed, **counts)
             return step, made
 
@@ -85,11 +89,15 @@ def social_drafts(context: dg.AssetExecutionContext, store: StoreResource, llm: 
         # Dagster takes no annotation of an async generator that has several outputs: a plain one, with a loop of its own.
         results = asyncio.run(write_all())
         errors = [result for result in results if isinstance(result, BaseException)]
-        final = [error for error in errors if not isinstance(error, Transient)]
-        if final or (errors and len(errors) == len(results)):
-            raise (final or errors)[0]
+        final = [error for error in errors if not isinstance(error, Transient | Deferred)]
+        outages = [error for error in errors if isinstance(error, Transient)]
+        if final or (outages and len(outages) == len(results)):
+            raise (final or outages)[0]
     titles = {idea.id: idea.title for idea in ideas}
     for platform, result in zip(chosen, results, strict=True):
+        if isinstance(result, Deferred):
+            context.log.info(f"{platform.name}: {result}")
+            continue
         if isinstance(result, BaseException):
             context.log.error(f"{platform.name}: no draft got an answer, so that there is nothing to materialise: {result}")
             continue

@@ -21,6 +21,14 @@ class Transient(PressroomError):
         self.retry_after = retry_after
 
 
+class Throttled(Transient):
+    """429: the endpoint lives, and wants fewer calls."""
+
+
+class Unreachable(Transient):
+    """The endpoint has failed so often in a row that it is left alone for `retry_after` seconds; nothing was sent."""
+
+
 class Permanent(PressroomError):
     """Bad key, 400, unknown model, corrupt file: trying again cannot help."""
 
@@ -47,6 +55,10 @@ class OverBudget(Blocked):
 
 class SiteBusy(Blocked):
     """Another run holds the site; the message names it."""
+
+
+class Deferred(PressroomError):
+    """The answer was asked for in a batch and is not there yet: what needs it is made when the batch has been collected."""
 
 
 class LostSite(PressroomError):

@@ -38,6 +38,11 @@ def version_of(records: Iterable[Record], *, without: Collection[str] = ()) -> s
     return digest.hexdigest()[:16]
 
 
+def version_of_text(text: str) -> str:
+    """The version of a text: the first 16 hex digits of its SHA-256."""
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
+
+
 class Automation(Record):
     """When a site's content is made. `at` is the site's own wall clock."""
 
@@ -215,9 +220,11 @@ class Usage(Record):
     """Tokens of one model call, as the endpoint billed them."""
 
     input: int = 0
-    cached: int = 0
+    cached: int = 0  # of the input: read from the endpoint's cache
+    cache_write: int = 0  # of the input: written into it
     output: int = 0
-    reasoning: int = 0
+    reasoning: int = 0  # of the output
+    images: int = 0
 
 
 @dataclass

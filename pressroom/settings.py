@@ -30,10 +30,21 @@ class Settings(BaseSettings):
         default="auto", description="Who writes; auto: openai if its key is set, else offline."
     )
     llm_api: Literal["responses", "chat"] = Field(default="responses", description="Protocol; most compatible servers speak chat.")
-    llm_model: str = Field(default="gpt-4.1-mini", description="Model of every purpose.")
-    llm_max_in_flight: Annotated[int, Field(ge=1, le=1000)] = Field(default=15, description="Most calls in flight at once in one run.")
+    llm_model: str = Field(default="gpt-4.1-mini", description="Model of every purpose that the table gives none.")
+    models: Path | None = Field(default=None, description="Your table of models by purpose, fallbacks and other endpoints (YAML).")
+    prices: Path | None = Field(default=None, description="Your price table, beside the shipped one (YAML).")
+    llm_max_in_flight: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=15, description="Most calls in flight at once to one model, by all runs together."
+    )
+    llm_rpm: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="Most calls a minute to one model, by all runs together; unset, what the endpoint says it has left."
+    )
+    llm_tpm: Annotated[int, Field(ge=1)] | None = Field(default=None, description="As PRESSROOM_LLM_RPM, in tokens.")
     run_limit_usd: Decimal | None = Field(
         default=None, gt=0, description="Most that one run may spend on models; unset, 5 for models with a known price."
+    )
+    item_limit_usd: Decimal = Field(
+        default=Decimal("0.5"), gt=0, description="Most that one idea set or draft may cost, its refinements included."
     )
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY", description="Key of the model endpoint.")
     openai_base_url: str = Field(

@@ -3,69 +3,76 @@
 import threading
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
-from decimal import Decimal
+from dataclasses import replace
+from functools import partial
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-from pressroom.llm.budget import RunBudget
+from pressroom.llm.embeddings import Embedder, OnDevice
 from pressroom.llm.gateway import Exchange, Gateway
-from pressroom.llm.offline_provider import OfflineProvider
-from pressroom.llm.openai_provider import OpenAIProvider
-from pressroom.llm.types import Limits, Provider, Scope
-from pressroom.records import Usage
+from pressroom.llm.hosted_embeddings import HostedEmbedder, open_space
+from pressroom.llm.models import model_routes
+from pressroom.llm.openai_embeddings import OpenAIEmbeddings, ask_for_vectors
+from pressroom.llm.opening import open_exchange
+from pressroom.llm.types import Routes, Scope
 from pressroom.settings import Settings, load_settings
-from pressroom.store.calls import Ledger
-from pressroom.store.locks import OwnerLock
-from pressroom.store.runs import SiteDay, Step
-
-# A day of one site is some 20 calls, under 0.05 USD with the default model: a hundred times that is a mistake.
-DEFAULT_LIMIT_USD = Decimal(5)
+from pressroom.store.runs import SiteDay, Step, generations_of
+from pressroom.writer import drafts
 
 
 class LLMResource(dg.ConfigurableResource):
-    """Who writes: the endpoint of OPENAI_API_KEY and OPENAI_BASE_URL, or this machine (PRESSROOM_LLM)."""
+    """Who writes: the models of the table (PRESSROOM_MODELS) at their endpoints, or this machine (PRESSROOM_LLM)."""
 
     fresh: bool = Field(
         default=False, description="Ask the models anew instead of replaying booked answers; a retry of this run replays its own."
     )
+    regenerate: list[str] = Field(
+        default_factory=list, description="Items to ask anew while all others are replayed, such as <idea id>/x for a draft."
+    )
+    batch: bool = Field(
+        default=False,
+        description="Send what is not booked as a batch: half the price, answers within 24 hours; the run ends without what waits, and a "
+        "sensor goes on with the day when the answers are there.",
+    )
 
     _settings: Settings = PrivateAttr()
-    _provider: Provider = PrivateAttr()
+    _routes: Routes = PrivateAttr()
     _stack: ExitStack = PrivateAttr()
     _exchange: Exchange | None = PrivateAttr(default=None)
+    _generations: tuple[str, dict[str, str]] = PrivateAttr(default=("", {}))
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Generator["LLMResource", None, None]:
         self._settings = load_settings()
-        self._provider = provider(self._settings)
-        # The SDK's import takes 0.9 s: it goes on beside the keywords and clusters.
-        threading.Thread(target=self._provider.warm_up, name="pressroom warm-up", daemon=True).start()
+        self._routes = model_routes(self._settings)
+        # The SDK's import takes 0.9 s, the writer's 0.7: they go on beside the keywords, the clusters and the ideas' call.
+        threading.Thread(target=self._warm_up, name="pressroom warm-up", daemon=True).start()
         with ExitStack() as stack:
             self._stack = stack
             yield self
 
+    def embedder(self, desk: SiteDay, step: Step) -> Embedder:
+        """Who makes the step's vectors: this machine, or the endpoint of the table's purpose `embedding`."""
+        (provider,) = self._routes.of("embedding").providers
+        if not isinstance(provider, OpenAIEmbeddings):
+            return OnDevice()
+        gateway = self.gateway(desk, step)
+        scope = replace(gateway.scope, generation="")  # the same text has the same vector: nothing of it is made afresh
+        site, house = (Gateway(gateway.exchange, each, step.tally) for each in (scope, replace(scope, site_id=None)))
+        ask, ask_house = (partial(ask_for_vectors, asks, provider.dimension) for asks in (site, house))
+        return HostedEmbedder(open_space(provider.space, ask_house, desk.store), ask, desk.store, desk.site)
+
     def gateway(self, desk: SiteDay, step: Step) -> Gateway:
         """What the step asks its models through; calls and costs are counted on the step."""
         if self._exchange is None:
-            ledger = Ledger(desk.store, self._stack.enter_context(OwnerLock(desk.store)))
-            limits, budget = Limits(in_flight=self._settings.llm_max_in_flight), budget_of(self._settings, self._provider)
-            self._exchange = self._stack.enter_context(Exchange(self._provider, ledger, limits=limits, budget=budget))
-        generation = desk.run.root if self.fresh else ""
-        scope = Scope(account_id=desk.site.account_id, site_id=desk.site.id, run_id=desk.run.id, asset=step.asset, generation=generation)
-        return Gateway(self._exchange, scope, step.tally)
+            self._exchange = self._stack.enter_context(open_exchange(self._settings, desk.store, self._routes, batch=self.batch))
+            self._generations = generations_of(desk, fresh=self.fresh, regenerate=self.regenerate)
+        generation, regenerated = self._generations
+        scope = Scope(desk.site.account_id, desk.site.id, desk.run.id, step.asset, generation, regenerated, desk.day)
+        return self._exchange.gateway(scope, step.tally)
 
-
-def provider(settings: Settings) -> Provider:
-    """Who answers, by the settings."""
-    if settings.llm_kind == "offline":
-        return OfflineProvider()
-    assert settings.openai_api_key  # llm_kind has held it
-    return OpenAIProvider(key=settings.openai_api_key, base_url=settings.openai_base_url, model=settings.llm_model, api=settings.llm_api)
-
-
-def budget_of(settings: Settings, provider: Provider) -> RunBudget | None:
-    """The run's limit in money. A model without a known price has one only when the settings ask for it, and is then refused."""
-    if settings.run_limit_usd is None and provider.price(Usage()) is None:
-        return None
-    return RunBudget(settings.run_limit_usd or DEFAULT_LIMIT_USD)
+    def _warm_up(self) -> None:
+        for provider in self._routes.providers():
+            provider.warm_up()
+        drafts.warm_up()

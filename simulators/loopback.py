@@ -10,16 +10,18 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import parse_qsl
 
 
 @dataclass(frozen=True)
 class HttpRequest:
-    """One request as it came. Header names are in lower case."""
+    """One request as it came. Header names are in lower case; of a parameter that is given twice, `query` has the last."""
 
     method: str
     path: str
     headers: dict[str, str]
     body: bytes
+    query: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,8 @@ async def _read(reader: asyncio.StreamReader) -> HttpRequest | None:
         name, _, value = line.decode("latin-1").partition(":")
         headers[name.strip().lower()] = value.strip()
     body = await reader.readexactly(int(headers.get("content-length", 0)))
-    return HttpRequest(method, target.partition("?")[0], headers, body)
+    path, _, query = target.partition("?")
+    return HttpRequest(method, path, headers, body, dict(parse_qsl(query)))
 
 
 async def _write(writer: asyncio.StreamWriter, reply: HttpReply) -> bool:

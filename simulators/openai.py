@@ -1,96 +1,55 @@
-"""OpenAI's wire protocol on loopback: Responses, Chat Completions and the list of models.
+"""OpenAI's wire protocol on loopback: Responses (also in the background), Chat Completions, Embeddings, Files, Batches, Models.
 
-Answers, latency and failures are set by the caller: in a test through `OpenAISimulator`, in another process through the command line
-and `POST /_control`; `GET /_stats` counts. It refuses what the real endpoint refuses: an unknown parameter, a schema that is not strict,
-a missing key, an unknown model, a temperature for a model that reasons.
+Answers, latency, limits and failures are set by the caller: in a test through `OpenAISimulator`, in another process through the command
+line and `POST /_control`; `GET /_stats` counts. It refuses what the real endpoint refuses: an unknown parameter, a schema that is not
+strict, a missing key, an unknown model, a temperature for a model that reasons, a batch whose lines do not go together.
 
-    python -m simulators.openai --port 8081 --latency 2 --fail 429:3:1 --fail reset
+    python -m simulators.openai --port 8081 --latency 2 --rpm 500 --tpm 200000 --fail 429:3:1 --fail reset --fail 503@poll
 """
 
-import argparse
 import asyncio
 import contextlib
-import hashlib
-import importlib
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from simulators.loopback import HttpReply, HttpRequest, LoopbackServer
-from simulators.openai_wire import (
-    MODELS,
-    REASONING,
-    UNKNOWN_MODEL,
-    Api,
-    Asked,
-    Refused,
-    Tokens,
-    completion,
-    document,
-    read_request,
-    response,
-    tokens,
+from simulators.nearness import near
+from simulators.openai_answers import Answers, Author
+from simulators.openai_background import StoredResponses
+from simulators.openai_batch_input import ENDPOINTS
+from simulators.openai_batches import Batches, Worked
+from simulators.openai_embeddings import DIMENSIONS, Embedder, embeddings, read_embeddings
+from simulators.openai_failures import (
+    BROKEN,
+    ERRORS,
+    PAGES,
+    Failure,
+    Place,
+    due_failure,
+    error_document,
+    failing,
 )
-from simulators.samples import sample
+from simulators.openai_files import Files
+from simulators.openai_limits import RateLimits, Unit
+from simulators.openai_options import options
+from simulators.openai_wire import GAVE_UP, MODELS, Api, Asked, Refused, document, read_request
 
-CACHE_AT_LEAST = 1024  # tokens: a shorter prefix is not cached
-CACHE_STEP = 128
-REASONING_TOKENS = 192
-HUGE = 10_000_000  # bytes of the answer that is far too long
-
-# Failures that are a status with an error document: status, code, message.
-ERRORS = {
-    "400": (400, "invalid_value", "Invalid value for a parameter."),
-    "echo": (400, "invalid_value", "Invalid value: '{input}'."),
-    "401": (401, "invalid_api_key", "Incorrect API key provided: {key}. You can find your API key in your account settings."),
-    "402": (402, "payment_required", "Your balance is empty."),
-    "403": (403, "unsupported_country_region_territory", "Country, region, or territory not supported."),
-    "404": (404, "model_not_found", UNKNOWN_MODEL),
-    "429": (429, "rate_limit_exceeded", "Rate limit reached for {model}. Please try again later."),
-    "500": (500, "server_error", "The server had an error while processing your request."),
-    "502": (502, "bad_gateway", "Bad gateway."),
-    "503": (503, "overloaded", "The engine is currently overloaded, please try again later."),
-    "insufficient_quota": (429, "insufficient_quota", "You exceeded your current quota, please check your plan and billing details."),
-}
-# Failures of the wire, and answers that were paid and are of no use.
-PAGES = {
-    "html": HttpReply(200, b"<!doctype html><title>Sign in</title><p>Please sign in to the network.", {"content-type": "text/html"}),
-    "invalid-json": HttpReply(200, b'{"id": "resp_1", "object": ', {"content-type": "application/json"}),
-    "other-shape": HttpReply.json({"result": "ok", "data": [1, 2, 3]}),
-}
-BROKEN = ("reset", "endless", "hang", *PAGES)
-USELESS = ("incomplete", "refusal", "filtered", "empty", "not-json", "other-answer", "huge", "no-usage", "wrong-usage", "nul", "fenced")
-KINDS = (*ERRORS, *BROKEN, *USELESS)
-
-
-@dataclass
-class Failure:
-    """What goes wrong, for how many requests (None: all), only for those that contain some text, and the Retry-After of a status."""
-
-    kind: str
-    times: int | None = 1
-    retry_after: str | float | None = None
-    containing: str = ""
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"unknown failure {self.kind!r}; there are {', '.join(KINDS)}")
-
-    @classmethod
-    def parse(cls, text: str) -> "Failure":
-        """`KIND[:TIMES[:RETRY_AFTER]]`, where TIMES may be `all`."""
-        kind, times, retry_after = (*text.split(":", 2), "", "")[:3]
-        return cls(kind, None if times == "all" else int(times or 1), retry_after or None)
-
-
-Answers = Callable[[Asked], Any]
+SETTINGS = frozenset({"latency", "batch_latency", "hold_batches", "retry_after_header"})
+LIMITS = frozenset({"rpm", "tpm"})
+ENDINGS = frozenset({"finish_batches", "expire_batches"})
+ORDERS = SETTINGS | LIMITS | ENDINGS | {"answers", "fail", "reset"}
 
 
 class OpenAISimulator(LoopbackServer):
-    """The endpoint. `answers` gives a document or a text for a request, or None for a plausible instance of its schema."""
+    """The endpoint. `answers` gives a document or a text for a request, or None for a plausible instance of its schema.
+
+    `latency` is how long an answer takes, `batch_latency` how long a batch takes, both in seconds; with `hold_batches` a batch stays in
+    progress until `finish_batches()` or `expire_batches()`. `rpm` and `tpm` are the limits of requests and tokens a minute (None: none);
+    `retry_after_header` says whether a refusal tells when to come back. `embedder` gives what the vectors of embeddings are made of.
+    """
 
     def __init__(
         self,
@@ -101,6 +60,12 @@ class OpenAISimulator(LoopbackServer):
         failures: Iterable[Failure] = (),
         models: tuple[str, ...] = MODELS,
         key: str | None = None,
+        rpm: int | None = None,
+        tpm: int | None = None,
+        retry_after_header: bool = True,
+        batch_latency: float = 0.0,
+        hold_batches: bool = False,
+        embedder: Embedder = near,
     ) -> None:
         super().__init__(port=port)
         self.latency = latency
@@ -108,14 +73,24 @@ class OpenAISimulator(LoopbackServer):
         self.failures = list(failures)
         self.models = models
         self.key = key
+        self.retry_after_header = retry_after_header
+        self.batch_latency = batch_latency
+        self.hold_batches = hold_batches
+        self.embedder = embedder
+        self.limits = RateLimits(rpm, tpm)
         self.reset()
 
     def reset(self) -> None:
-        """Forgets what was asked."""
+        """Forgets what was asked, answered, stored and uploaded; the buckets of the limits are full again."""
         self.requests: list[Asked] = []
+        self.batch_lines: list[Asked] = []
         self.answered: Counter[str] = Counter()
         self.in_flight = self.most_in_flight = 0
-        self._prefixes: set[str] = set()
+        self.limits = RateLimits(self.limits.rpm, self.limits.tpm)
+        self.responses = StoredResponses()
+        self.files = Files()
+        self.batches = Batches(self.files, self._work)
+        self._author = Author()
 
     @property
     def base_url(self) -> str:
@@ -123,89 +98,109 @@ class OpenAISimulator(LoopbackServer):
 
     @property
     def count(self) -> int:
-        """Requests to a model that were well formed, whatever became of them."""
+        """Requests to a model that were well formed, whatever became of them. The lines of batches are in `batch_lines`."""
         return len(self.requests)
 
     @property
     def paid_twice(self) -> int:
-        """Whole answers beyond the first to the same words: what a client that spends once never has."""
+        """Whole answers beyond the first to the same words: what a client that spends once never has.
+
+        A response in the background is paid when it is created, a line of a batch when it is worked on.
+        """
         return sum(self.answered.values()) - len(self.answered)
 
-    def fail(self, kind: str, *, times: int | None = 1, retry_after: str | float | None = None, containing: str = "") -> None:
-        """From now on the next `times` requests (that contain some text) fail in this way."""
-        self.failures.append(Failure(kind, times, retry_after, containing))
+    def fail(
+        self, kind: str, *, times: int | None = 1, retry_after: str | float | None = None, containing: str = "", on: Place = "ask"
+    ) -> None:
+        """From now on the next `times` requests (that contain some text) fail in this way. See `Failure` for `on`."""
+        self.failures.append(Failure(kind, times, retry_after, containing, on))
+
+    def most_in_window(self, seconds: float, unit: Unit = "requests") -> int:
+        """The most requests (or tokens) that were let in within any span of so many seconds."""
+        return self.limits.most_in_window(seconds, unit)
+
+    def finish_batches(self) -> int:
+        """Completes all batches that have not ended, held or not; how many those were."""
+        return self.batches.order("finish")
+
+    def expire_batches(self) -> int:
+        """Ends all batches that have not ended, with half of their lines done; how many those were."""
+        return self.batches.order("expire")
 
     def stats(self) -> dict[str, Any]:
         return {
             "requests": self.count,
+            "batch_lines": len(self.batch_lines),
             "answered": sum(self.answered.values()),
             "paid_twice": self.paid_twice,
+            "throttled": self.limits.throttled,
+            "admitted": len(self.limits.admitted),
+            "most_in_minute": self.most_in_window(60),
+            "most_tokens_in_minute": self.most_in_window(60, "tokens"),
             "in_flight": self.in_flight,
             "most_in_flight": self.most_in_flight,
             "by_schema": dict(Counter(asked.schema_name for asked in self.requests)),
+            "batches": self.batches.counts(),
         }
 
     async def answer(self, request: HttpRequest) -> HttpReply:
         try:
+            if request.path.startswith("/v1/"):
+                self._authorise(request)
+                return await self._serve(request, request.path.removeprefix("/v1/").split("/"))
             match request.method, request.path:
-                case "POST", "/v1/responses":
-                    return await self._complete("responses", request)
-                case "POST", "/v1/chat/completions":
-                    return await self._complete("chat", request)
-                case "GET", "/v1/models":
-                    self._authorise(request)
-                    models = [{"id": name, "object": "model", "created": 1_700_000_000, "owned_by": "system"} for name in self.models]
-                    return HttpReply.json({"object": "list", "data": models})
                 case "GET", "/_stats":
                     return HttpReply.json(self.stats())
                 case "POST", "/_control":
                     self._control(document(request.body))
                     return HttpReply.json(self.stats())
-            raise Refused(404, None, f"Invalid URL ({request.method} {request.path})")
+            raise _nothing_there(request)
         except Refused as refused:
-            return _error(refused.status, refused.code, str(refused), refused.param)
+            return HttpReply.json(_refusal(refused), status=refused.status)
+
+    async def _serve(self, request: HttpRequest, parts: list[str]) -> HttpReply:
+        if request.method == "POST" and request.path in ENDPOINTS:
+            return await self._complete(ENDPOINTS[request.path], request)
+        match request.method, parts:
+            case "GET", ["responses", identifier]:
+                return await self._elsewhere("poll", request, lambda: HttpReply.json(self.responses.look(identifier)))
+            case "POST", ["responses", identifier, "cancel"]:
+                return await self._elsewhere("poll", request, lambda: HttpReply.json(self.responses.cancel(identifier)))
+            case _, ["files", *rest]:
+                return await self._elsewhere("files", request, lambda: self.files.answer(request, rest))
+            case _, ["batches", *rest]:
+                return await self._elsewhere("batches", request, lambda: self._batch(request, rest))
+            case "GET", ["models"]:
+                models = [{"id": name, "object": "model", "created": 1_700_000_000, "owned_by": "system"} for name in self._served]
+                return HttpReply.json({"object": "list", "data": models})
+        raise _nothing_there(request)
+
+    @property
+    def _served(self) -> list[str]:
+        return [*self.models, *DIMENSIONS]
 
     def _control(self, orders: dict[str, Any]) -> None:
-        """`latency`, `fail` (a list of KIND:TIMES:RETRY_AFTER; empty: no more), `answers` (document by schema name), `reset`."""
-        if unknown := orders.keys() - {"latency", "fail", "answers", "reset"}:
+        """The attributes of the same names; `fail` (a list of KIND@PLACE:TIMES:RETRY_AFTER; empty: no more), `answers` (document by schema
+        name), and, when true, `reset`, `finish_batches`, `expire_batches`."""
+        if unknown := orders.keys() - ORDERS:
             raise Refused(400, "unknown_parameter", f"no such order: {', '.join(sorted(unknown))}")
         if orders.get("reset"):
             self.reset()
-        self.latency = orders.get("latency", self.latency)
-        if "fail" in orders:
-            try:
+        try:
+            if "fail" in orders:
                 self.failures = [Failure.parse(text) for text in orders["fail"]]
-            except ValueError as error:
-                raise Refused(400, "invalid_value", str(error)) from None
+            if orders.keys() & LIMITS:
+                self.limits = RateLimits(orders.get("rpm", self.limits.rpm), orders.get("tpm", self.limits.tpm))
+        except ValueError as error:
+            raise Refused(400, "invalid_value", str(error)) from None
+        for name in orders.keys() & SETTINGS:
+            setattr(self, name, orders[name])
         if "answers" in orders:
             by_schema = orders["answers"]
             self.answers = lambda asked: by_schema.get(asked.schema_name)
-
-    async def _complete(self, api: Api, request: HttpRequest) -> HttpReply:
-        self._authorise(request)
-        asked = replace(read_request(api, document(request.body), self.models), headers=request.headers, number=self.count + 1)
-        self.requests.append(asked)
-        failure = self._due_failure(asked)
-        kind = failure.kind if failure else ""
-        self.in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
-        try:
-            await asyncio.sleep(self.latency)
-            if kind == "hang":
-                await asyncio.Event().wait()
-        finally:
-            self.in_flight -= 1
-        if failure and kind in ERRORS:
-            status, code, message = ERRORS[kind]
-            wait = {} if failure.retry_after is None else {"retry-after": str(failure.retry_after)}
-            return _error(status, code, message.format(model=asked.model, key=_key(request), input=asked.input), None, headers=wait)
-        if kind in PAGES:
-            return PAGES[kind]
-        reply = HttpReply.json(self._body(asked, kind), headers=self._limits(asked))
-        if kind in ("reset", "endless"):
-            return replace(reply, reset_after=len(reply.body) // 2 if kind == "reset" else None, endless=kind == "endless")
-        self.answered[asked.seed] += 1
-        return reply
+        for name in orders.keys() & ENDINGS:
+            if orders[name]:
+                getattr(self, name)()
 
     def _authorise(self, request: HttpRequest) -> None:
         given = _key(request)
@@ -214,95 +209,108 @@ class OpenAISimulator(LoopbackServer):
         if self.key is not None and given != self.key:
             raise Refused(401, "invalid_api_key", ERRORS["401"][2].format(key=given))
 
-    def _due_failure(self, asked: Asked) -> Failure | None:
-        words = f"{asked.instructions}\n{asked.input}"
-        for failure in self.failures:
-            if failure.times != 0 and failure.containing in words:
-                failure.times = None if failure.times is None else failure.times - 1
-                return failure
-        return None
+    async def _complete(self, api: Api, request: HttpRequest) -> HttpReply:
+        asked = replace(self._read(api, document(request.body)), headers=request.headers)
+        self.requests.append(asked)
+        if refusal := self.limits.admit(asked.most_tokens, asked.model):
+            beyond = error_document(429, "rate_limit_exceeded", refusal.message, kind=refusal.unit)
+            wait = refusal.headers() if self.retry_after_header else {}
+            return HttpReply.json(beyond, status=429, headers=self._headers(asked) | wait)
+        failure = self._due(asked, in_batch=False)
+        kind = failure.kind if failure else ""
+        background = api == "responses" and bool(asked.body.get("background"))
+        await self._think(0.0 if background else self.latency, hang=kind == "hang")
+        if failure and kind in ERRORS:
+            return _failing_reply(failure, request, asked, self._headers(asked))
+        if kind in PAGES:
+            return PAGES[kind]
+        status, body = self._written(asked, kind)
+        if api == "responses" and asked.body.get("store") is not False:
+            body = self.responses.keep(body, latency=self.latency)
+        return _broken(HttpReply.json(body, status=status, headers=self._headers(asked)), kind)
 
-    def _body(self, asked: Asked, kind: str) -> dict[str, Any]:
-        """A whole document of the API; `kind` may be one of USELESS. As with the real endpoint, a text longer than the limit is cut."""
-        text = self._text(asked, kind)
-        thought = REASONING_TOKENS if REASONING.match(asked.model) else 0
-        room = 4 * max(0, asked.limit - thought) if asked.limit else len(text)
-        if kind == "incomplete" or (len(text) > room and kind not in ("huge", "refusal")):
-            kind, text = "incomplete", text[: min(room, len(text) // 2)]
-        body = (response if asked.api == "responses" else completion)(asked, text, kind, self._spent(asked, text, thought))
-        if kind == "no-usage":
-            body["usage"] = None
-        elif kind == "wrong-usage":
-            body["usage"] = dict.fromkeys(body["usage"], -7)
-        return body
+    async def _think(self, seconds: float, *, hang: bool) -> None:
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            await asyncio.sleep(seconds)
+            if hang:
+                await asyncio.Event().wait()
+        finally:
+            self.in_flight -= 1
 
-    def _text(self, asked: Asked, kind: str) -> str:
-        given = self.answers(asked) if self.answers else None
-        if given is None:
-            given = sample(asked.schema, asked.seed) if asked.schema else "Certainly."
-        text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
-        match kind:
-            case "refusal":
-                return "I'm sorry, but I can't help with that request."
-            case "empty":
-                return ""
-            case "not-json":
-                return f"Here is what you asked for: {text[: len(text) // 2]}"
-            case "other-answer":
-                return json.dumps({"something": "else"})
-            case "huge":
-                return json.dumps({"text": "x" * HUGE})
-            case "nul":  # what no database column of text can hold: a zero character and half of a surrogate pair
-                return json.dumps({key: f"{value}\0\ud83d" if isinstance(value, str) else value for key, value in json.loads(text).items()})
-            case "fenced":
-                return f"```json\n{text}\n```"
-        return text
+    async def _elsewhere(self, place: Place, request: HttpRequest, make: Callable[[], HttpReply]) -> HttpReply:
+        """What is asked beside the models. A reply that is lost on the wire was made: of an upload or a batch, too."""
+        failure = due_failure(self.failures, place, f"{request.path}\n{request.body.decode(errors='replace')}")
+        kind = failure.kind if failure else ""
+        if failure and kind in ERRORS:
+            return _failing_reply(failure, request)
+        reply = make()
+        if kind == "hang":
+            await asyncio.Event().wait()
+        return PAGES.get(kind) or _broken(reply, kind)
 
-    def _spent(self, asked: Asked, text: str, thought: int) -> Tokens:
-        prefix = hashlib.sha256(f"{asked.model}\n{asked.instructions}".encode()).hexdigest()
-        stable = tokens(asked.instructions)
-        cached = stable // CACHE_STEP * CACHE_STEP if prefix in self._prefixes and stable >= CACHE_AT_LEAST else 0
-        self._prefixes.add(prefix)
-        return Tokens(stable + tokens(asked.input) + tokens(json.dumps(asked.schema)), cached, tokens(text) + thought, thought)
+    def _batch(self, request: HttpRequest, parts: list[str]) -> HttpReply:
+        return self.batches.answer(request, parts, models=self._served, latency=self.batch_latency, held=self.hold_batches)
 
-    def _limits(self, asked: Asked) -> dict[str, str]:
-        return {
-            "x-request-id": f"req_{asked.seed[:24]}",
-            "openai-processing-ms": str(int(self.latency * 1000)),
-            "x-ratelimit-limit-requests": "10000",
-            "x-ratelimit-remaining-requests": str(max(0, 10_000 - self.count)),
-            "x-ratelimit-reset-requests": "6ms",
-            "x-ratelimit-limit-tokens": "10000000",
-            "x-ratelimit-remaining-tokens": "9990000",
-            "x-ratelimit-reset-tokens": "60ms",
-        }
+    def _work(self, api: Api, body: dict[str, Any]) -> Worked:
+        """One line of a batch: limits do not count it, and nothing can happen to it on the wire."""
+        try:
+            asked = self._read(api, body)
+        except Refused as refused:
+            return Worked(refused.status, _refusal(refused))
+        self.batch_lines.append(asked)
+        failure = self._due(asked, in_batch=True)
+        if failure and failure.kind in ERRORS:
+            return Worked(*failing(failure, model=asked.model, words=asked.input))
+        return self._written(asked, failure.kind if failure else "")
+
+    def _read(self, api: Api, body: dict[str, Any]) -> Asked:
+        asked = read_embeddings(body) if api == "embeddings" else read_request(api, body, self.models)
+        return replace(asked, number=self.count + len(self.batch_lines) + 1)
+
+    def _due(self, asked: Asked, *, in_batch: bool) -> Failure | None:
+        return due_failure(self.failures, "ask", f"{asked.instructions}\n{asked.input}", api=asked.api, in_batch=in_batch)
+
+    def _written(self, asked: Asked, kind: str) -> Worked:
+        """What the model makes of the request, counted as paid if it reaches the client whole."""
+        if kind == "failed" and asked.api != "responses":
+            return Worked(500, error_document(500, "server_error", GAVE_UP))
+        if kind not in ("failed", *BROKEN):
+            self.answered[asked.seed] += 1
+        if asked.api == "embeddings":
+            return Worked(200, embeddings(asked, self.embedder, kind))
+        return Worked(200, self._author.document(asked, self.answers, kind))
+
+    def _headers(self, asked: Asked) -> dict[str, str]:
+        said = {"x-request-id": f"req_{asked.seed[:24]}", "openai-processing-ms": str(int(self.latency * 1000))}
+        return said | self.limits.headers()
 
 
 def _key(request: HttpRequest) -> str:
     return request.headers.get("authorization", "").removeprefix("Bearer ")
 
 
-def _error(status: int, code: str | None, message: str, param: str | None, *, headers: dict[str, str] | None = None) -> HttpReply:
-    kind = {401: "invalid_request_error", 429: "requests", 500: "server_error"}.get(status, "invalid_request_error")
-    kind = "insufficient_quota" if code == "insufficient_quota" else kind
-    return HttpReply.json({"error": {"message": message, "type": kind, "param": param, "code": code}}, status=status, headers=headers)
+def _refusal(refused: Refused) -> dict[str, Any]:
+    return error_document(refused.status, refused.code, str(refused), param=refused.param)
+
+
+def _failing_reply(failure: Failure, request: HttpRequest, asked: Asked | None = None, headers: dict[str, str] | None = None) -> HttpReply:
+    status, body = failing(failure, key=_key(request), model=asked.model if asked else "", words=asked.input if asked else "")
+    wait = {} if failure.retry_after is None else {"retry-after": str(failure.retry_after)}
+    return HttpReply.json(body, status=status, headers={**(headers or {}), **wait})
+
+
+def _nothing_there(request: HttpRequest) -> Refused:
+    return Refused(404, None, f"Invalid URL ({request.method} {request.path})")
+
+
+def _broken(reply: HttpReply, kind: str) -> HttpReply:
+    return replace(reply, reset_after=len(reply.body) // 2 if kind == "reset" else None, endless=kind == "endless")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m simulators.openai", description="OpenAI's wire protocol on 127.0.0.1.")
-    parser.add_argument("--port", type=int, default=8081, help="0 takes a free one (default: 8081)")
-    parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS", help="how long each answer takes")
-    failures = f"what goes wrong, in order: KIND[:TIMES[:RETRY_AFTER]], TIMES may be 'all'; kinds: {', '.join(KINDS)}"
-    parser.add_argument("--fail", action="append", default=[], type=Failure.parse, metavar="KIND", help=failures)
-    parser.add_argument("--answers", metavar="MODULE:FUNCTION", help="gives the answer to a request, or None for a plausible one")
-    parser.add_argument("--key", help="the one key that is let in (default: any)")
-    options = parser.parse_args()
-    answers: Answers | None = None
-    if options.answers:
-        module, _, function = options.answers.partition(":")
-        answers = getattr(importlib.import_module(module), function)
-    simulator = OpenAISimulator(port=options.port, latency=options.latency, answers=answers, failures=options.fail, key=options.key)
-    with simulator, contextlib.suppress(KeyboardInterrupt):
+    with OpenAISimulator(**options()) as simulator, contextlib.suppress(KeyboardInterrupt):
         print(f"OPENAI_BASE_URL={simulator.base_url}", flush=True)
         while True:
             time.sleep(3600)

@@ -4,13 +4,15 @@ import hashlib
 import json
 import re
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-Api = Literal["responses", "chat"]
+Api = Literal["responses", "chat", "embeddings"]
 
 MODELS = ("gpt-4.1", "gpt-4.1-mini", "gpt-4.1-nano", "gpt-4o", "gpt-4o-mini", "gpt-5", "gpt-5-mini", "gpt-5-nano", "o3", "o4-mini")
+GAVE_UP = "The model failed to generate a response."
 UNKNOWN_MODEL = "The model `{model}` does not exist or you do not have access to it."
 SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 REASONING = re.compile(r"^(o\d|gpt-5)")
@@ -26,6 +28,7 @@ _STRICT = """$defs $ref additionalProperties anyOf const description enum exclus
 PARAMETERS: dict[Api, frozenset[str]] = {
     "responses": frozenset(f"{_SHARED} {_RESPONSES}".split()),
     "chat": frozenset(f"{_SHARED} {_CHAT}".split()),
+    "embeddings": frozenset(["dimensions", "encoding_format", "input", "model", "user"]),
 }
 STRICT_KEYWORDS = frozenset(_STRICT.split())
 
@@ -65,16 +68,22 @@ class Asked:
     def seed(self) -> str:
         return hashlib.sha256(f"{self.model}\n{self.instructions}\n{self.input}".encode()).hexdigest()
 
+    @property
+    def input_tokens(self) -> int:
+        if self.api == "embeddings":
+            texts = self.body["input"]
+            return sum(map(tokens, [texts] if isinstance(texts, str) else texts))
+        return tokens(self.instructions) + tokens(self.input) + tokens(json.dumps(self.schema))
+
+    @property
+    def most_tokens(self) -> int:
+        """What the request counts against a limit of tokens: its input and the most that it lets the model write."""
+        return self.input_tokens + (self.limit or 0)
+
 
 def read_request(api: Api, body: dict[str, Any], models: tuple[str, ...]) -> Asked:
-    """The request, checked as the real endpoint checks it. Raises Refused."""
-    if unknown := sorted(body.keys() - PARAMETERS[api]):
-        raise Refused(400, "unknown_parameter", f"Unknown parameter: '{unknown[0]}'.", param=unknown[0])
-    model = body.get("model")
-    if not isinstance(model, str) or not model:
-        raise Refused(400, "missing_required_parameter", "you must provide a model parameter", param="model")
-    if SNAPSHOT.sub("", model) not in models and model not in models:
-        raise Refused(404, "model_not_found", UNKNOWN_MODEL.format(model=model), param="model")
+    """The request for a text, checked as the real endpoint checks it. Raises Refused."""
+    model = read_model(api, body, models)
     if body.get("stream"):
         raise Refused(400, "unsupported_value", "Unsupported value: 'stream' is not simulated.", param="stream")
     if REASONING.match(model):
@@ -83,6 +92,8 @@ def read_request(api: Api, body: dict[str, Any], models: tuple[str, ...]) -> Ask
                 message = f"Unsupported parameter: '{name}' is not supported with this model."
                 raise Refused(400, "unsupported_parameter", message, param=name)
     if api == "responses":
+        if body.get("background") and body.get("store") is False:
+            raise Refused(400, "invalid_value", "A response in the background must be stored: set 'store' to true.", param="store")
         instructions, words = body.get("instructions") or "", _words(body.get("input"), "input")
         form, where = (body.get("text") or {}).get("format") or {}, "text.format"
         limit = body.get("max_output_tokens")
@@ -105,6 +116,27 @@ def read_request(api: Api, body: dict[str, Any], models: tuple[str, ...]) -> Ask
         if form.get("strict") is True:
             hold_strict(schema, str(form["name"]))
     return Asked(api, model, instructions, words, str(form.get("name", "")), schema, limit, body)
+
+
+def read_model(api: Api, body: dict[str, Any], models: Iterable[str]) -> str:
+    """The name of the model; refuses a parameter that the API does not have. Raises Refused."""
+    hold_parameters(body, PARAMETERS[api])
+    model = body.get("model")
+    if not isinstance(model, str) or not model:
+        raise Refused(400, "missing_required_parameter", "you must provide a model parameter", param="model")
+    if not is_served(model, models):
+        raise Refused(404, "model_not_found", UNKNOWN_MODEL.format(model=model), param="model")
+    return model
+
+
+def is_served(model: str, models: Iterable[str]) -> bool:
+    """Whether it is one of the models, or a dated snapshot of one."""
+    return not {model, SNAPSHOT.sub("", model)}.isdisjoint(models)
+
+
+def hold_parameters(body: dict[str, Any], known: frozenset[str]) -> None:
+    if unknown := sorted(body.keys() - known):
+        raise Refused(400, "unknown_parameter", f"Unknown parameter: '{unknown[0]}'.", param=unknown[0])
 
 
 def _words(value: Any, param: str, *, but: tuple[str, ...] = ()) -> str:
@@ -148,11 +180,13 @@ def hold_strict(schema: dict[str, Any], name: str) -> None:
 
 
 def response(asked: Asked, text: str, ending: str, spent: Tokens) -> dict[str, Any]:
+    """The document of a response. `ending` is empty for a good one, else `incomplete`, `filtered`, `refusal` or `failed`."""
     part: dict[str, Any] = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
     if ending == "refusal":
         part = {"type": "refusal", "refusal": text}
     reason = {"incomplete": "max_output_tokens", "filtered": "content_filter"}.get(ending)
-    status = "incomplete" if reason else "completed"
+    failed = ending == "failed"
+    status = "failed" if failed else "incomplete" if reason else "completed"
     message = {"id": f"msg_{asked.seed[:32]}", "type": "message", "status": status, "role": "assistant", "content": [part]}
     thinking = [{"id": f"rs_{asked.seed[:32]}", "type": "reasoning", "summary": []}] if spent.reasoning else []
     return {
@@ -160,19 +194,22 @@ def response(asked: Asked, text: str, ending: str, spent: Tokens) -> dict[str, A
         "object": "response",
         "created_at": int(time.time()),
         "status": status,
-        "error": None,
+        "background": bool(asked.body.get("background")),
+        "error": {"code": "server_error", "message": GAVE_UP} if failed else None,
         "incomplete_details": {"reason": reason} if reason else None,
         "instructions": asked.instructions or None,
         "max_output_tokens": asked.limit,
         "model": asked.model,
-        "output": [*thinking, message],
+        "output": [] if failed else [*thinking, message],
         "parallel_tool_calls": True,
         "store": asked.body.get("store", True),
         "temperature": asked.body.get("temperature", 1.0),
         "text": asked.body.get("text", {"format": {"type": "text"}}),
         "tool_choice": "auto",
         "tools": [],
-        "usage": {
+        "usage": None
+        if failed
+        else {
             "input_tokens": spent.input,
             "input_tokens_details": {"cached_tokens": spent.cached, "cache_write_tokens": 0},
             "output_tokens": spent.output,

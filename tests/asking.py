@@ -8,12 +8,15 @@ from typing import Any
 from pydantic import SecretStr
 
 from pressroom.llm.gateway import Exchange, Gateway
+from pressroom.llm.models import OneRoute
 from pressroom.llm.offline_provider import OfflineProvider
 from pressroom.llm.openai_provider import OpenAIProvider
+from pressroom.llm.pace import Rules
 from pressroom.llm.types import Answer, Limits, Outcome, Provider, Request, Scope, T
 from pressroom.records import Site, Usage
 from pressroom.store.calls import Ledger
 from pressroom.store.engine import Store
+from pressroom.store.lanes import LaneBook
 from pressroom.store.locks import OwnerLock
 from pressroom.store.sites import apply_site
 from simulators.openai import OpenAISimulator
@@ -50,6 +53,9 @@ def gateway_of(
         apply_site(session, site)
     hosted = simulator and OpenAIProvider(key=SecretStr("sk-test"), base_url=simulator.base_url, model="gpt-4.1-mini")
     provider: Provider = hosted or OfflineProvider()
-    limits = Limits(in_flight=in_flight, tries=tries, waits=(0.01,), timeout_s=5)
-    with OwnerLock(store) as owner, Exchange(provider, Ledger(store, owner), limits=limits) as exchange:
+    limits = Limits(Rules(in_flight=in_flight), tries=tries, first_wait_s=0.01, timeout_s=5)
+    with (
+        OwnerLock(store) as owner,
+        Exchange(OneRoute(provider), Ledger(store, owner), LaneBook(store, owner), limits=limits) as exchange,
+    ):
         yield exchange.gateway(Scope(site.account_id, site.id, run_id="run-1", asset="test"))

@@ -13,12 +13,12 @@ def request_document(request: Request[T], provider: Provider, scope: Scope) -> d
     """Everything that decides the answer, and whose it is.
 
     The provider's name is part of it, so that an offline answer is never replayed as a hosted one; the API that carries the request
-    is not, so that changing from Responses to Chat Completions pays for nothing twice. The site is part of it, so that no site is
-    given what another one paid for.
+    is not, so that changing from Responses to Chat Completions pays for nothing twice. The site is part of it (the account for
+    calls of the house), so that nobody is given what another one paid for.
     """
     return {
-        "site": str(scope.site_id),
-        "generation": scope.generation,
+        "site": str(scope.site_id or scope.account_id),
+        "generation": scope.generation_of(request.item),
         "item": request.item,
         "purpose": request.purpose,
         "prompt": {"id": request.prompt_id, "version": request.prompt_version},

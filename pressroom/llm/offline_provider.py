@@ -7,18 +7,20 @@ from decimal import Decimal
 
 from pydantic import JsonValue
 
-from pressroom.llm.types import Outcome, RawAnswer, Request, T
+from pressroom.llm.types import Outcome, RawAnswer, Request, T, Ticket
 from pressroom.records import Usage
 
 
 class OfflineProvider:
     name = "offline"
     model = "offline"
+    lane = None
+    batches = None
 
     def warm_up(self) -> None:
         """Nothing to load."""
 
-    async def send(self, request: Request[T]) -> RawAnswer:
+    async def send(self, request: Request[T], ticket: Ticket) -> RawAnswer:
         composed = await asyncio.to_thread(request.offline)
         return RawAnswer({"answer": composed.model_dump(mode="json", by_alias=True)}, Usage())
 
@@ -28,7 +30,7 @@ class OfflineProvider:
     def largest(self, request: Request[T]) -> Usage:
         return Usage()
 
-    def price(self, usage: Usage) -> Decimal | None:
+    def price(self, usage: Usage, *, batch: bool = False) -> Decimal | None:
         return Decimal(0)
 
     async def close(self) -> None:

@@ -11,50 +11,102 @@ import math
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import JsonValue, SecretStr
 
-from pressroom.errors import BadInput, Permanent, Transient
+from pressroom.errors import BadInput, Permanent, Throttled, Transient
+from pressroom.llm.pace import Quota
 from pressroom.llm.prices import price_of
 from pressroom.llm.schema import strict_schema
-from pressroom.llm.types import Outcome, RawAnswer, Request, T
+from pressroom.llm.types import Outcome, Quotas, RawAnswer, Request, T, Ticket
 from pressroom.records import Usage
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
 
+    from pressroom.llm.openai_batches import OpenAIBatches
+
 # Models that think before they answer take no temperature, and their thoughts count against the limit of the output.
-REASONING = re.compile(r"^(o\d|gpt-5)(?!.*chat)")
+REASONING = re.compile(r"^(o\d|gpt-[5-9])(?!.*chat)")
 REASONING_ROOM = 8_000  # tokens; a short text took up to some 4,000 at the default effort
 UNLIMITED = 16_384  # output tokens that a call without a limit is expected to stay below, for a budget
 MOST_BYTES = 32_000_000  # of one answer: beyond it the other side is broken
 MOST_TOKENS = 2**31 - 1  # what the ledger's column holds
-PASSING = (408, 409, 425, 429)
+PASSING = (408, 409, 425)
+UNFINISHED = ("queued", "in_progress")
+FIRST_POLL_S, LONGEST_POLL_S = 0.25, 2.0  # of an answer that is made in the background
+DURATION = re.compile(r"(\d+(\.\d+)?(h|ms|m|s))+")
 NO_CREDIT = {"insufficient_quota", "billing_hard_limit_reached"}
+
+
+class Missing(Permanent):
+    """404: the endpoint knows no such model, API or answer."""
+
+
+class Unfinished(Transient):
+    """The endpoint says itself that this answer will not come."""
 
 
 class OpenAIProvider:
     """One endpoint, one model. `send` is called from one event loop only: the client's connections belong to it."""
 
-    name = "openai"
+    def __init__(
+        self,
+        *,
+        key: SecretStr,
+        base_url: str,
+        model: str,
+        api: Literal["responses", "chat"] = "responses",
+        name: str = "openai",
+        reasons: bool | None = None,
+        background: bool = False,
+        prices: Path | None = None,
+    ) -> None:
+        """`reasons`: the model thinks before it answers; None: its name tells. `background`: the endpoint makes answers under an id that
+        can be asked for again (Responses only). `prices`: a price table beside the shipped one.
 
-    def __init__(self, *, key: SecretStr, base_url: str, model: str, api: Literal["responses", "chat"] = "responses") -> None:
-        """Raises BadInput when the key or the URL cannot be one."""
+        Raises BadInput when the key or the URL cannot be one.
+        """
+        self.name = name
         if urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).hostname:
-            raise BadInput("OPENAI_BASE_URL: expected a URL such as https://api.openai.com/v1")
+            raise BadInput(f"{self._named('OPENAI_BASE_URL')}: expected a URL such as https://api.openai.com/v1")
         if not re.fullmatch(r"[!-~]+", key.get_secret_value()):
-            raise BadInput("OPENAI_API_KEY: expected letters, digits and signs without a space or a line break")
+            raise BadInput(f"{self._named('OPENAI_API_KEY')}: expected letters, digits and signs without a space or a line break")
         self.model = model
         self.api = api
-        self._key = key
-        self._base_url = base_url
+        self.background = background and api == "responses"
+        self.key = key
+        self.base_url = base_url
+        self._prices = prices
         self._client: AsyncOpenAI | None = None
         self._opening = threading.Lock()
-        self._reasons = bool(REASONING.match(model.rsplit("/", 1)[-1]))
+        self._reasons = bool(REASONING.match(model.rsplit("/", 1)[-1])) if reasons is None else reasons
+
+    @property
+    def lane(self) -> str:
+        """The model at its endpoint: what the endpoint's own limits hold for."""
+        return f"{self._host}/{self.model}"
+
+    @cached_property
+    def batches(self) -> "OpenAIBatches":
+        """The endpoint's Batch API. One that has none says so when a batch is sent."""
+        from pressroom.llm.openai_batches import OpenAIBatches
+
+        return OpenAIBatches(
+            api=self.api,
+            where=self._where,
+            client=self._ready,
+            explaining=self._explaining,
+            parameters=self._parameters,
+            answer_in=self._answer_in,
+        )
 
     def warm_up(self) -> None:
         """Imports the SDK (0.9 s) and makes its client."""
@@ -65,8 +117,11 @@ class OpenAIProvider:
             if not self._client:
                 from openai import AsyncOpenAI
 
+                from pressroom.llm.transport import http_client
+
                 # The gateway's deadline covers the whole call; the SDK's own timeouts (5 s to connect, 600 s) stay as they are.
-                self._client = AsyncOpenAI(api_key=self._key.get_secret_value(), base_url=self._base_url, max_retries=0)
+                key = self.key.get_secret_value()
+                self._client = AsyncOpenAI(api_key=key, base_url=self.base_url, max_retries=0, http_client=http_client())
             return self._client
 
     def _calls(self, client: "AsyncOpenAI") -> Any:
@@ -78,41 +133,82 @@ class OpenAIProvider:
         if client is not None:
             await client.close()
 
-    async def send(self, request: Request[T]) -> RawAnswer:
-        client = self._client
-        if client is None:
-            client = await asyncio.to_thread(self._open)
-        # At hand now: the thread that opened the client has imported them.
-        import httpx2
-        import openai
+    async def _ready(self) -> "AsyncOpenAI":
+        return await asyncio.to_thread(self._open) if self._client is None else self._client
 
-        parameters = self._responses(request) if self.api == "responses" else self._chat(request)
+    async def send(self, request: Request[T], ticket: Ticket) -> RawAnswer:
+        client = await self._ready()
+        parameters = self._parameters(request)
+        if not self.background:
+            return self._raw(*await self._received(self._calls(client).create(**parameters), request))
+        if ticket.remote_id is None:
+            # The endpoint keeps what it makes in the background until it is fetched: that needs `store`.
+            begun = await self._received(self._calls(client).create(**parameters | {"background": True, "store": True}), request)
+            raw = self._raw(*begun)
+            if raw.body.get("status") not in UNFINISHED:
+                return raw
+            await ticket.keep(str(raw.body.get("id")))
+        return await self._finished(client, request, ticket)
+
+    async def _finished(self, client: "AsyncOpenAI", request: Request[T], ticket: Ticket) -> RawAnswer:
+        """The answer that the endpoint makes under the ticket's id, asked for until it is there."""
+        pause = FIRST_POLL_S
+        while True:
+            try:
+                raw = self._raw(*await self._received(self._calls(client).retrieve(ticket.remote_id), request))
+            except (Missing, Unfinished):
+                await ticket.keep(None)  # it is gone or came to nothing: the next try asks anew
+                raise Transient(f"{self._where} has no answer under the id that it gave") from None
+            if raw.body.get("status") not in UNFINISHED:
+                return raw
+            await asyncio.sleep(pause)
+            pause = min(1.5 * pause, LONGEST_POLL_S)
+
+    async def _received(self, sending: Any, request: Request[T]) -> tuple[bytes, Quotas]:
+        """The whole body of a response, and what its headers say. Raises Transient or Permanent."""
         content = bytearray()
-        try:
-            async with self._calls(client).create(**parameters) as response:
+        with self._explaining(request):
+            async with sending as response:
                 async for chunk in response.iter_bytes():
                     content += chunk
                     if len(content) > MOST_BYTES:
                         raise Transient(f"{self._where} sent more than {MOST_BYTES:,} bytes for one answer")
+                return bytes(content), quotas_of(response.headers)
+
+    @contextmanager
+    def _explaining(self, request: Request[T] | None = None) -> Iterator[None]:
+        """Turns what the SDK raises into Transient or Permanent, in one line without key and prompt."""
+        # At hand now: the thread that opened the client has imported them.
+        import httpx2
+        import openai
+
+        try:
+            yield
         except openai.APIStatusError as error:
             raise self._explained(error, request) from None
         except (openai.APIConnectionError, httpx2.TransportError) as error:
-            cause = error.__cause__ or error
-            raise Transient(f"{self._where} cannot be reached or broke off ({type(cause).__name__}); OPENAI_BASE_URL says where") from None
-        return self._raw(bytes(content))
+            cause, where = error.__cause__ or error, self._named("OPENAI_BASE_URL")
+            raise Transient(f"{self._where} cannot be reached or broke off ({type(cause).__name__}); {where} says where") from None
 
-    def _raw(self, content: bytes) -> RawAnswer:
+    def _document(self, content: bytes) -> dict[str, JsonValue]:
         try:
             body = json.loads(content)
         except (ValueError, RecursionError):
             kind = "a web page" if content.lstrip()[:1] == b"<" else "broken JSON"
-            raise Transient(f"{self._where} answered with {kind}: OPENAI_BASE_URL may lead somewhere else") from None
-        if not isinstance(body, dict) or not (isinstance(body.get("output"), list) or isinstance(body.get("choices"), list)):
-            raise Transient(f"{self._where} answered with JSON of another shape: OPENAI_BASE_URL or PRESSROOM_LLM_API may not fit it")
+            raise Transient(f"{self._where} answered with {kind}: {self._named('OPENAI_BASE_URL')} may lead somewhere else") from None
+        return body if isinstance(body, dict) else {}
+
+    def _raw(self, content: bytes, quotas: Quotas) -> RawAnswer:
+        return self._answer_in(self._document(content), quotas)
+
+    def _answer_in(self, body: dict[str, Any], quotas: Quotas = Quotas()) -> RawAnswer:
+        if not (isinstance(body.get("output"), list) or isinstance(body.get("choices"), list)):
+            settings = self._named("OPENAI_BASE_URL", "PRESSROOM_LLM_API")
+            raise Transient(f"{self._where} answered with JSON of another shape: {settings} may not fit it")
         usage = _usage(body.get("usage"))
-        if body.get("status") == "failed" and usage is None:
-            raise Transient(f"{self._where} gave up on the request ({_word(_part(body, 'error').get('code'))})")
-        return RawAnswer(body, usage)
+        if body.get("status") in ("failed", "cancelled") and usage is None:
+            raise Unfinished(f"{self._where} gave up on the request ({_word(_part(body, 'error').get('code'))})")
+        return RawAnswer(body, usage, quotas)
 
     def read(self, body: Mapping[str, JsonValue]) -> tuple[Outcome, str, str]:
         outcome, text = _read_chat(body) if "choices" in body else _read_responses(body)
@@ -132,21 +228,33 @@ class OpenAIProvider:
     def largest(self, request: Request[T]) -> Usage:
         # Three letters to a token is more tokens than any European language takes.
         words = len(request.instructions) + len(request.input) + len(json.dumps(strict_schema(request.answer)))
-        return Usage(input=words // 3, output=self._limit(request) or UNLIMITED)
+        # Written into the cache, input may cost more than any other way.
+        return Usage(input=words // 3, cache_write=words // 3, output=self._limit(request) or UNLIMITED)
 
-    def price(self, usage: Usage) -> Decimal | None:
-        price = price_of(self.model)
-        return price.of(usage) if price else None
+    def price(self, usage: Usage, *, batch: bool = False) -> Decimal | None:
+        price = price_of(self.model, path=self._prices)
+        return price.of(usage, batch=batch) if price else None
+
+    @property
+    def _host(self) -> str:
+        url = urlsplit(self.base_url)
+        return f"{url.hostname}{f':{url.port}' if url.port else ''}"
 
     @property
     def _where(self) -> str:
         """The endpoint as messages call it: never with a user or a password that its URL may hold."""
-        url = urlsplit(self._base_url)
-        return f"the model endpoint at {url.hostname}{f':{url.port}' if url.port else ''}"
+        return f"the model endpoint at {self._host}"
+
+    def _named(self, *settings: str) -> str:
+        """Settings as messages name them: those of a provider of the user's own stand in the table of models."""
+        return " or ".join(settings) if self.name == "openai" else f"the provider {self.name} in PRESSROOM_MODELS"
 
     def _limit(self, request: Request[T]) -> int | None:
         limit = request.max_output_tokens
         return limit + REASONING_ROOM if limit and self._reasons else limit
+
+    def _parameters(self, request: Request[T]) -> dict[str, Any]:
+        return self._responses(request) if self.api == "responses" else self._chat(request)
 
     def _responses(self, request: Request[T]) -> dict[str, Any]:
         """Parameters for Responses. `store` is off: the ledger keeps the answer, the endpoint need not."""
@@ -175,26 +283,33 @@ class OpenAIProvider:
     def _temperature(self, request: Request[T]) -> dict[str, float]:
         return {} if self._reasons or request.temperature is None else {"temperature": request.temperature}
 
-    def _explained(self, error: "APIStatusError", request: Request[T]) -> Transient | Permanent:
-        """The error in one line that names the setting to look at. What the endpoint says is repeated only without key and prompt."""
+    def _explained(self, error: "APIStatusError", request: Request[T] | None) -> Transient | Permanent:
+        """The error in one line that names the setting to look at. What the endpoint says is repeated only without key and prompt.
+
+        Without a `request` it is about a batch or a file.
+        """
         status, code = error.status_code, _word(error.code or error.type)
         named = f"{self._where} answers {status}{f' ({code})' if code else ''}"
         if status == 402 or {error.code, error.type} & NO_CREDIT:
-            return Permanent(f"{named}: no credit is left; see the billing of the account that OPENAI_API_KEY belongs to")
+            return Permanent(f"{named}: no credit is left; see the billing of the account that {self._named('OPENAI_API_KEY')} belongs to")
+        if status == 429:
+            return Throttled(named, retry_after=_retry_after(error.response.headers))
         if status in PASSING or status >= 500:
             return Transient(named, retry_after=_retry_after(error.response.headers))
         if status in (401, 403):
             key = "the key is wrong" if status == 401 else "the key may not do this"
-            return Permanent(f"{named}: {key}; check OPENAI_API_KEY and OPENAI_BASE_URL")
+            return Permanent(f"{named}: {key}; check {self._named('OPENAI_API_KEY', 'OPENAI_BASE_URL')}")
+        if request is None:
+            return Missing(f"{named}: it knows no such batch or file, or has no Batch API") if status == 404 else Permanent(named)
         if status == 404:
-            settings = "PRESSROOM_LLM_MODEL, PRESSROOM_LLM_API and OPENAI_BASE_URL"
-            return Permanent(f"{named}: it has no model {self.model!r}, or no {self.api} API; check {settings}")
-        return Permanent(f"{named}{self._harmless(error, request)}; check PRESSROOM_LLM_MODEL and PRESSROOM_LLM_API")
+            settings = self._named("PRESSROOM_LLM_MODEL", "PRESSROOM_LLM_API", "OPENAI_BASE_URL")
+            return Missing(f"{named}: it has no model {self.model!r}, or no {self.api} API; check {settings}")
+        return Permanent(f"{named}{self._harmless(error, request)}; check {self._named('PRESSROOM_LLM_MODEL', 'PRESSROOM_LLM_API')}")
 
     def _harmless(self, error: "APIStatusError", request: Request[T]) -> str:
         body = error.body if isinstance(error.body, dict) else {}
         said = " ".join(str(body.get("message") or "").split())[:300]
-        secret = self._key.get_secret_value() in said
+        secret = self.key.get_secret_value() in said
         # Any 16 letters in a row out of the prompt count as quoting it.
         asked = request.instructions + request.input
         quoted = any(said[start : start + 16] in asked for start in range(max(1, len(said) - 15)))
@@ -233,24 +348,53 @@ def _usage(said: Any) -> Usage | None:
     if not isinstance(said, dict):
         return None
     first, second = ("input", "output") if "input_tokens" in said else ("prompt", "completion")
-    cached = _part(said, f"{first}_tokens_details").get("cached_tokens") or 0
+    details = _part(said, f"{first}_tokens_details")
+    cached, written = details.get("cached_tokens") or 0, details.get("cache_write_tokens") or 0
     reasoning = _part(said, f"{second}_tokens_details").get("reasoning_tokens") or 0
-    figures: list[Any] = [said.get(f"{first}_tokens"), cached, said.get(f"{second}_tokens"), reasoning]
-    if not all(type(figure) is int and 0 <= figure <= MOST_TOKENS for figure in figures) or cached > figures[0]:
+    figures: list[Any] = [said.get(f"{first}_tokens"), cached, written, said.get(f"{second}_tokens"), reasoning]
+    if not all(type(figure) is int and 0 <= figure <= MOST_TOKENS for figure in figures) or cached + written > figures[0]:
         return None
-    return Usage(input=figures[0], cached=figures[1], output=figures[2], reasoning=figures[3])
+    return Usage(input=figures[0], cached=cached, cache_write=written, output=figures[3], reasoning=reasoning)
+
+
+def quotas_of(headers: Mapping[str, str]) -> Quotas:
+    """What the `x-ratelimit-*` headers say of requests and of tokens; nothing where they say nothing, or nonsense."""
+    return Quotas(_quota(headers, "requests"), _quota(headers, "tokens"))
+
+
+def _quota(headers: Mapping[str, str], kind: str) -> Quota | None:
+    limit, remaining = (_seconds(headers.get(f"x-ratelimit-{name}-{kind}")) for name in ("limit", "remaining"))
+    full_in = _duration(headers.get(f"x-ratelimit-reset-{kind}"))
+    if limit is None or remaining is None or full_in is None or not 0 <= remaining <= limit <= MOST_TOKENS or limit < 1:
+        return None
+    return Quota(limit=int(limit), remaining=int(remaining), full_in=full_in)
+
+
+def _duration(text: str | None) -> float | None:
+    """Seconds of a duration such as `6ms`, `1.5s` or `1m2.3s`, or of a plain number."""
+    if (plain := _seconds(text)) is not None:
+        return plain
+    if not text or not DURATION.fullmatch(text):
+        return None
+    units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+    return sum(float(number) * units[unit] for number, unit in re.findall(r"([\d.]+)(h|ms|m|s)", text))
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait; a date counts from the other side's own clock, as far as it says its time."""
+    """Seconds to wait: what is asked for, else the time in which an empty quota has room for one call again.
+
+    A date counts from the other side's own clock, as far as it says its time.
+    """
     if (milliseconds := _seconds(headers.get("retry-after-ms"))) is not None:
         return milliseconds / 1000
     said = headers.get("retry-after")
     if (seconds := _seconds(said)) is not None:
         return seconds
-    if (until := _moment(said)) is None:
-        return None
-    return max(0.0, until - (_moment(headers.get("date")) or time.time()))
+    if (until := _moment(said)) is not None:
+        return max(0.0, until - (_moment(headers.get("date")) or time.time()))
+    quotas = quotas_of(headers)
+    waits = [1 / quota.rate for quota in (quotas.requests, quotas.tokens) if quota and quota.remaining == 0 and quota.rate > 0]
+    return max(waits, default=None)
 
 
 def _seconds(text: str | None) -> float | None:

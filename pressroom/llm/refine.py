@@ -8,6 +8,7 @@ from typing import Any, Generic
 
 from pydantic_core import to_jsonable_python
 
+from pressroom.errors import OverBudget
 from pressroom.llm.blocks import data
 from pressroom.llm.types import Answer, Asks, Request, T
 from pressroom.records import Violation
@@ -20,11 +21,13 @@ class Refined(Generic[T]):
     """The best of the answers, what is still wrong with it, and all answers in order.
 
     `answer.value` is None when no answer could be used. `rounds` counts the refinements: 0 when the first answer was right.
+    `stopped` says why no further one was asked for, where the money for it was not there.
     """
 
     answer: Answer[T]
     violations: tuple[Violation, ...]
     answers: tuple[Answer[T], ...]
+    stopped: str = ""
 
     @property
     def rounds(self) -> int:
@@ -46,11 +49,18 @@ async def refine(gateway: Asks, request: Request[T], check: Callable[[T], Sequen
     A refinement asks the same request again, with the violations and the parts they are about after its input; a request that was
     refused, cut off or answered out of shape is told so, and never shown a broken answer. What the endpoint's filter held back is not
     asked again. Each round is a request of its own in the ledger, made of the ones before only: a re-run replays every round.
+    A budget that is reached ends the rounds: what they brought stays. Raises what the gateway raises, OverBudget for the first round only.
     """
     tried: list[tuple[Answer[T], tuple[Violation, ...]]] = []
-    asked = request
+    asked, stopped = request, ""
     while True:
-        answer = await gateway.ask(asked)
+        try:
+            answer = await gateway.ask(asked)
+        except OverBudget as error:
+            if not tried:
+                raise
+            stopped = str(error)
+            break
         violations = () if answer.value is None else tuple(check(answer.value))
         tried.append((answer, violations))
         is_right = answer.value is not None and not _errors(violations)
@@ -60,7 +70,7 @@ async def refine(gateway: Asks, request: Request[T], check: Callable[[T], Sequen
         heading = f"This is attempt {len(tried) + 1}."
         asked = dataclasses.replace(request, input=f"{request.input}\n\n{heading} {_complaint(answer, violations)}")
     best, remaining = min(reversed(tried), key=lambda each: (each[0].value is None, len(_errors(each[1]))))
-    return Refined(best, remaining, tuple(answer for answer, _ in tried))
+    return Refined(best, remaining, tuple(answer for answer, _ in tried), stopped)
 
 
 def _complaint(answer: Answer[T], violations: Sequence[Violation]) -> str:

@@ -1,17 +1,20 @@
 """What goes into the gateway and what comes out of it."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import datetime as dt
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Generic, Literal, Protocol, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, JsonValue
 
+from pressroom.llm.pace import Quota, Rules
 from pressroom.records import Usage
 
 T = TypeVar("T", bound=BaseModel)
 Outcome = Literal["valid", "invalid", "refusal", "incomplete", "filtered"]
+Purpose = Literal["idea", "draft", "review", "seo", "naming", "embedding", "image"]
 
 
 @dataclass(frozen=True)
@@ -20,10 +23,10 @@ class Request(Generic[T]):
 
     `instructions` is the stable part (role, rules, brand), `input` the part that changes; untrusted text
     stands in delimited data blocks of `input` only. `item` names what the answer is for, so that the same words
-    for another item are another request.
+    for another item are another request. What `temperature` and `max_output_tokens` leave open, the purpose's route fills in.
     """
 
-    purpose: str
+    purpose: Purpose
     item: str
     prompt_id: str
     prompt_version: str
@@ -51,17 +54,87 @@ class Answer(Generic[T]):
 
 
 @dataclass(frozen=True)
+class Quotas:
+    """What the endpoint's `x-ratelimit-*` headers said it has left."""
+
+    requests: Quota | None = None
+    tokens: Quota | None = None
+
+
+@dataclass(frozen=True)
 class RawAnswer:
     """What came over the wire, before anything is parsed. `usage` is None where the endpoint did not say, or said nonsense."""
 
     body: dict[str, JsonValue]
     usage: Usage | None
+    quotas: Quotas = field(default_factory=Quotas)
+
+
+@dataclass
+class Ticket:
+    """One call's place at the endpoint. `remote_id` is set when the answer is being made there already; `book` writes such an id down."""
+
+    remote_id: str | None
+    book: Callable[[str | None], Awaitable[None]]
+
+    async def keep(self, remote_id: str | None) -> None:
+        """Remembers under which id the answer is made, also for another process; None: under none."""
+        await self.book(remote_id)
+        self.remote_id = remote_id
+
+
+@dataclass(frozen=True)
+class RemoteBatch:
+    """A batch as its endpoint tells of it. Once it `has_ended`, its results are in `files`; `problem` says why it has none."""
+
+    status: str
+    has_ended: bool
+    files: tuple[str, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What became of one request of a batch: a whole answer, or in one line without its words why there is none."""
+
+    key: str
+    answer: RawAnswer | None
+    error: str = ""
+
+
+class BatchEndpoint(Protocol):
+    """An endpoint that takes requests as a file and answers them within 24 hours, for less. As with `Provider`, nothing is tried twice."""
+
+    def line(self, key: str, request: Request[T]) -> bytes:
+        """The request as one line of a file, in the words of `Provider.send`."""
+        ...
+
+    async def upload(self, name: str, lines: Sequence[bytes]) -> str:
+        """Id of the file of these lines."""
+        ...
+
+    async def create(self, name: str, file: str) -> str:
+        """Id of the batch that answers the file; from now on it is paid. `name` goes into its metadata."""
+        ...
+
+    async def find(self, name: str, since: dt.datetime) -> str | None:
+        """Id of the batch of this name, of those created after `since`."""
+        ...
+
+    async def look(self, remote_id: str) -> RemoteBatch | None:
+        """How the batch stands; None when the endpoint does not know it."""
+        ...
+
+    def results(self, file: str) -> AsyncIterator[BatchResult]:
+        """The results in one of a batch's files, in no order."""
+        ...
 
 
 class Provider(Protocol):
     """Sends one request and returns the raw answer. Raises Transient or Permanent; never retries by itself.
 
-    `name` is who answers: an answer of one is never replayed as another's. All calls come from one event loop.
+    `name` is who answers: an answer of one is never replayed as another's. `lane` is what its calls share a pace with, None for none.
+    All calls come from one event loop.
     """
 
     @property
@@ -70,21 +143,29 @@ class Provider(Protocol):
     @property
     def model(self) -> str: ...
 
+    @property
+    def lane(self) -> str | None: ...
+
+    @property
+    def batches(self) -> BatchEndpoint | None:
+        """Where its requests can be answered in batches; None: nowhere."""
+        ...
+
     def warm_up(self) -> None:
         """Loads what `send` needs; safe to call in a thread, and twice."""
         ...
 
-    async def send(self, request: Request[T]) -> RawAnswer: ...
+    async def send(self, request: Request[T], ticket: Ticket) -> RawAnswer: ...
 
     def read(self, body: Mapping[str, JsonValue]) -> tuple[Outcome, str, str]:
         """Outcome so far ("valid" when the text is whole), text and problem of a booked body."""
         ...
 
     def largest(self, request: Request[T]) -> Usage:
-        """The most tokens that the call can take, for a budget."""
+        """The most tokens that the call can take, for a budget and a pace."""
         ...
 
-    def price(self, usage: Usage) -> Decimal | None:
+    def price(self, usage: Usage, *, batch: bool = False) -> Decimal | None:
         """Cost in USD; None when no price is known for the model."""
         ...
 
@@ -92,36 +173,79 @@ class Provider(Protocol):
 
 
 @dataclass(frozen=True)
+class Route:
+    """How a purpose is served: who answers first and who stands in, and what a request leaves open."""
+
+    providers: tuple[Provider, ...]
+    temperature: float | None = None
+    max_output_tokens: int | None = None
+    timeout_s: float | None = None
+
+
+class Routes(Protocol):
+    """The models by purpose."""
+
+    def of(self, purpose: Purpose) -> Route: ...
+
+    def providers(self) -> tuple[Provider, ...]:
+        """Every provider that some purpose uses."""
+        ...
+
+
+@dataclass(frozen=True)
 class Scope:
-    """Whose calls these are. `generation` is empty, or the root run's id of a run that asks everything afresh."""
+    """Whose calls these are: a site's, for a day, or without one the house's own.
+
+    `generation` is empty, or the root run's id of a run that asks everything afresh; `regenerated` has another one for single items.
+    """
 
     account_id: UUID
-    site_id: UUID
+    site_id: UUID | None
     run_id: str | None = None
     asset: str | None = None
     generation: str = ""
+    regenerated: Mapping[str, str] = field(default_factory=dict)
+    day: dt.date | None = None
+
+    def generation_of(self, item: str) -> str:
+        return self.regenerated.get(item, self.generation)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How the gateway goes about its calls. `waits` are the seconds before the second, third, ... try."""
+    """How the gateway goes about its calls: `pace` holds for all processes on the database, the rest for each call.
 
-    in_flight: int = 15
+    Between two tries it waits a random part of `first_wait_s`, doubled with each try: full jitter, so that what failed together does not
+    come again together. `item_usd` bounds what all answers for one item may cost together.
+    """
+
+    pace: Rules = field(default_factory=Rules)
     timeout_s: float = 30.0
-    waits: tuple[float, ...] = (1.0, 2.0, 4.0)
-    tries: int = 3
+    tries: int = 4
+    first_wait_s: float = 1.0
     longest_wait_s: float = 60.0
+    item_usd: Decimal | None = None
+
+
+@dataclass(frozen=True)
+class Charge:
+    """What a call can cost at most, in USD (None: no price is known for the model), and what it is for."""
+
+    most: Decimal | None
+    model: str
+    item: str
+    scope: Scope
 
 
 class Budget(Protocol):
     """Says no before money is spent. Amounts are in USD; both methods are called from one thread."""
 
-    def reserve(self, most: Decimal | None, model: str) -> None:
-        """Sets the most that a call can cost aside; None: no price is known for the model. Raises OverBudget."""
+    def reserve(self, charge: Charge) -> None:
+        """Sets the most that a call can cost aside. Raises OverBudget."""
         ...
 
-    def settle(self, most: Decimal | None, cost: Decimal | None) -> None:
-        """Gives a reservation back and counts what the call did cost."""
+    def settle(self, charge: Charge, cost: Decimal | None) -> None:
+        """Gives a reservation back and counts what the call did cost; None: the endpoint did not say what it used."""
         ...
 
 

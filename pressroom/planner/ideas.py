@@ -1,14 +1,17 @@
 """Idea proposals: asked for, checked one by one, and asked for again where they repeat something or break a rule."""
 
+import asyncio
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+from pressroom.llm.embeddings import Embedder, OnDevice
 from pressroom.llm.types import Answer, Asks, Request
 from pressroom.planner.briefs import ClusterBrief, IdeaAnswer, IdeaBrief, ProposedIdea
 from pressroom.planner.offline_ideas import compose_ideas
 from pressroom.planner.phrases import normalise
-from pressroom.planner.topics import SIMILAR, TopicMemory, count_sentences, title_key
-from pressroom.prompts.load import prompt
+from pressroom.planner.topics import TopicMemory, count_sentences, title_key
+from pressroom.prompts.load import Prompt, prompt
 from pressroom.records import Idea, Record, Violation, stable_id
 
 PROMPT = "ideas"
@@ -31,18 +34,24 @@ class Proposed(Record):
         return len(self.calls)
 
 
-async def propose_ideas(brief: IdeaBrief, gateway: Asks) -> Proposed:
+def first_request(brief: IdeaBrief, variant: Prompt | None = None) -> Request[IdeaAnswer]:
+    """What is asked first for the day. A `variant` is asked instead of the house's prompt."""
+    return _Desk(brief, variant).request(1)
+
+
+async def propose_ideas(brief: IdeaBrief, gateway: Asks, variant: Prompt | None = None, embedder: Embedder = OnDevice()) -> Proposed:
     """The day's ideas, none of them a repeat of the memory or of each other.
 
     A proposal that is turned down is asked for again, with its reason, up to three times; what is accepted stays. What is still missing
     then is reported, not padded. The same brief and the same answers give the same requests, so a re-run replays them.
-    Raises what the gateway raises.
+    A `variant` is asked instead of the house's prompt. Likeness is measured in the space of `embedder`. Raises what the gateway raises.
     """
-    desk = _Desk(brief)
+    desk = _Desk(brief, variant, embedder)
     for attempt in range(1, MORE_ROUNDS + 2):
         if not desk.missing:
             break
-        desk.read(attempt, await gateway.ask(desk.request(attempt)))
+        answer = await gateway.ask(desk.request(attempt))
+        await asyncio.to_thread(desk.read, attempt, answer)  # a hosted embedder waits there for its vectors
     return Proposed(ideas=tuple(desk.accepted), missing=desk.missing, problems=tuple(desk.problems), calls=tuple(desk.calls))
 
 
@@ -51,6 +60,8 @@ class _Desk:
     """One day's proposals on the table: what is accepted, what was turned down."""
 
     brief: IdeaBrief
+    variant: Prompt | None = None
+    embedder: Embedder = field(default_factory=OnDevice)
     accepted: list[Idea] = field(default_factory=list)
     rejected: list[dict[str, str]] = field(default_factory=list)
     problems: list[Violation] = field(default_factory=list)
@@ -58,8 +69,12 @@ class _Desk:
     unusable: Answer[IdeaAnswer] | None = None  # the last answer, when it had no value
 
     def __post_init__(self) -> None:
-        self.topics = TopicMemory(self.brief.memory)
         self.numbers = dict(enumerate(self.brief.clusters, start=1))
+
+    @cached_property
+    def topics(self) -> TopicMemory:
+        """Made when the first answer is there: a request alone needs no vectors."""
+        return TopicMemory(self.brief.memory, self.embedder)
 
     @property
     def missing(self) -> int:
@@ -81,7 +96,7 @@ class _Desk:
             "rejected": self.rejected,
             "problem": self.unusable.problem or self.unusable.outcome if self.unusable else "",
         }
-        return prompt(PROMPT).request(
+        return (self.variant or prompt(PROMPT)).request(
             item=f"{self.brief.site.slug}/{self.brief.day}",
             variables=variables,
             answer=IdeaAnswer,
@@ -96,12 +111,13 @@ class _Desk:
             message = f"Answer {attempt} cannot be used: {answer.problem or answer.outcome}."
             self.problems.append(_broken("idea_answer", answer.outcome, "valid", message, f"answers[{attempt}]"))
             return
-        for position, proposal in enumerate(answer.value.ideas):
+        vectors = self.topics.vectors_of([(_line(proposal.title), _line(proposal.description)) for proposal in answer.value.ideas])
+        for position, (proposal, vector) in enumerate(zip(answer.value.ideas, vectors, strict=True)):
             if not self.missing:
                 return
             part = f"answers[{attempt}].ideas[{position}]"
             cluster = self.numbers.get(proposal.cluster)
-            nearest = self.topics.nearest(proposal.title, proposal.description)
+            nearest = self.topics.nearest(vector[None])[0]
             served, unknown = _served(proposal.keywords, cluster) if cluster else ((), ())
             broken = self._rule_broken(proposal, cluster, served, nearest.similarity, part)
             if broken:
@@ -131,7 +147,7 @@ class _Desk:
                 similarity=nearest.similarity if nearest.id else None,
             )
             self.accepted.append(idea)
-            self.topics.add(idea.title, idea.description, idea.id)
+            self.topics.add(idea.title, vector, idea.id)
 
     def _rule_broken(
         self, proposal: ProposedIdea, cluster: ClusterBrief | None, served: tuple[str, ...], similarity: float, part: str
@@ -152,9 +168,10 @@ class _Desk:
         if not served:
             message = f"No keyword of “{title}” belongs to the cluster {cluster.cluster.name}."
             return _broken("idea_keywords", proposal.keywords, "keywords of the cluster", message, part)
-        if similarity >= SIMILAR:
-            message = f"“{title}” is too close to an earlier idea: similarity {similarity:.2f}, expected less than {SIMILAR:.2f}."
-            return _broken("idea_similar", similarity, SIMILAR, message, part)
+        if similarity >= self.topics.repeat:
+            limit = self.topics.repeat
+            message = f"“{title}” is too close to an earlier idea: similarity {similarity:.2f}, expected less than {limit:.2f}."
+            return _broken("idea_similar", similarity, limit, message, part)
         return None
 
 

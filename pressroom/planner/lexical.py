@@ -8,6 +8,7 @@ from hashlib import blake2b
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from pressroom.llm.embeddings import unit
 from pressroom.planner.phrases import WORD
 
 if TYPE_CHECKING:
@@ -48,16 +49,6 @@ def spell(texts: Sequence[str]) -> "NDArray[np.float32]":
             vectors[0, row] = np.sum([by_word[word] for word in found], axis=0)
             vectors[1, row] = np.sum([by_term[term] for term in pairs], axis=0)
     return unit(unit(vectors).sum(axis=0))
-
-
-def unit(vectors: "NDArray[np.float32]") -> "NDArray[np.float32]":
-    """`vectors` with every row of length 1; a zero row stays zero."""
-    import numpy as np
-
-    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    scaled = np.zeros_like(vectors)
-    np.divide(vectors, norms, out=scaled, where=norms > 0)
-    return scaled
 
 
 def _grams(word: str) -> list[str]:

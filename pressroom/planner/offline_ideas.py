@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from pressroom.llm.embeddings import embed
+from pressroom.llm.embeddings import OnDevice
 from pressroom.planner.angles import ANGLES, Angle
 from pressroom.planner.briefs import ClusterBrief, IdeaAnswer, IdeaBrief, ProposedIdea
 from pressroom.planner.english import Phrase, headline, read_phrase
-from pressroom.planner.topics import SIMILAR, TopicMemory
+from pressroom.planner.topics import TopicMemory
 from pressroom.records import Intent, Keyword
 
 TRIES = 120  # texts of one cluster that are held against the memory before the cluster is passed over
@@ -80,21 +80,21 @@ def compose_ideas(brief: IdeaBrief, offered: Mapping[int, ClusterBrief], topics:
         idea = _new_idea(brief, number, offered[number], seen, today)
         if idea:
             ideas.append(idea)
-            seen.add(idea.title, idea.description)
             today[idea.angle] += 1
             numbers.append(number)
     return IdeaAnswer(ideas=ideas)
 
 
 def _new_idea(brief: IdeaBrief, number: int, cluster: ClusterBrief, seen: TopicMemory, today: Counter[str]) -> ProposedIdea | None:
-    """The freshest idea for the cluster that repeats nothing seen, or None."""
+    """The freshest idea for the cluster that repeats nothing seen, which then is seen, or None."""
     fresh = (candidate for candidate in _candidates(brief, cluster, today) if not seen.has_title(candidate.title))
     texts = (_write(brief, number, cluster, candidate, wording) for candidate in fresh for wording in range(WORDINGS))
     tries = islice(texts, TRIES)
     while batch := list(islice(tries, BATCH)):
-        similarities = seen.nearest_each([(idea.title, idea.description) for idea in batch])
-        for idea, nearest in zip(batch, similarities, strict=True):
-            if nearest.similarity < SIMILAR:
+        vectors = seen.vectors_of([(idea.title, idea.description) for idea in batch])
+        for idea, vector, nearest in zip(batch, vectors, seen.nearest(vectors), strict=True):
+            if nearest.similarity < seen.repeat:
+                seen.add(idea.title, vector)
                 return idea
     return None
 
@@ -171,7 +171,7 @@ def _category(brief: IdeaBrief, cluster: ClusterBrief) -> str:
     sectors = brief.site.sectors
     if not sectors:
         return headline(cluster.cluster.name)
-    vectors = embed([" ".join(keyword.phrase for keyword in cluster.keywords), *sectors])
+    vectors = OnDevice().embed([" ".join(keyword.phrase for keyword in cluster.keywords), *sectors])
     return max(zip(vectors[1:] @ vectors[0], sectors, strict=True))[1]
 
 

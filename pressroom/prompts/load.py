@@ -1,7 +1,7 @@
-"""Prompt files: Markdown with front matter, one per purpose. The hash of a file is its version.
+"""Prompt files: Markdown with front matter. The hash of a file is its version.
 
-A file has the front matter `id`, `purpose`, `temperature` and `max_output_tokens`, and a Jinja body that the line
-`<!-- input -->` divides: above it the instructions, the stable text that an endpoint can cache; below it the input.
+A file has the front matter `id`, `purpose`, `schema` (the name of the model of its answer) and `parameters`, and a Jinja body that the
+line `<!-- input -->` divides: above it the instructions, the stable text that an endpoint can cache; below it the input.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -21,50 +21,51 @@ from pressroom.records import Record
 
 # jinja2, frontmatter and yaml are imported where a prompt is used: definitions ask only for versions, to say their code_version.
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    from jinja2 import Environment, Template
 
 T = TypeVar("T", bound=BaseModel)
+PromptPurpose = Literal["idea", "draft", "review", "seo", "naming"]  # those of the models' purposes that are asked in words
 
 FOLDER = Path(__file__).parent
 DIVIDER = "<!-- input -->"
+
+
+class Parameters(Record):
+    """What a prompt sets for its calls. What it leaves open, the table of models fills in by purpose."""
+
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    max_output_tokens: int | None = Field(default=None, ge=1)
 
 
 class FrontMatter(Record):
     """What the head of a prompt file may say."""
 
     id: str = Field(pattern=r"^[a-z0-9]+(_[a-z0-9]+)*$")
-    purpose: str = Field(min_length=1)
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    max_output_tokens: int | None = Field(default=None, ge=1)
+    purpose: PromptPurpose
+    answer: str = Field(alias="schema", pattern=r"^[A-Z][A-Za-z0-9]*$")  # a Pydantic model has a method called schema
+    parameters: Parameters = Parameters()
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """One prompt file. `version` is the first 12 hex digits of the SHA-256 of its text."""
+    """One prompt file. `version` is the first 12 hex digits of the SHA-256 of its `text`; `schema` is the name of its answer's model."""
 
     id: str
-    purpose: str
-    temperature: float | None
-    max_output_tokens: int | None
+    purpose: PromptPurpose
+    schema: str
+    parameters: Parameters
     version: str
+    text: str
     instructions: str
     input: str
 
     def request(self, *, item: str, variables: Mapping[str, Any], answer: type[T], offline: Callable[[], T]) -> Request[T]:
-        """The request that asks this prompt for `item`. Raises BadInput when a variable that the prompt uses is missing."""
-        from jinja2 import TemplateError, UndefinedError, meta
+        """The request that asks this prompt for `item`.
 
-        jinja = _environment()
-        try:
-            # Held before rendering, so that a variable in a branch not taken is missed too.
-            used = meta.find_undeclared_variables(jinja.parse(self.instructions)) | meta.find_undeclared_variables(jinja.parse(self.input))
-            if missing := sorted(used - variables.keys()):
-                raise BadInput(f"prompt {self.id}: variable {', '.join(missing)} is missing")
-            instructions, input = (jinja.from_string(half).render(variables).strip() for half in (self.instructions, self.input))
-        except UndefinedError as error:
-            raise BadInput(f"prompt {self.id}: {error.message}") from None
-        except TemplateError as error:
-            raise BadInput(f"prompt {self.id}: not a Jinja template: {error.message}") from None
+        Raises BadInput when `answer` is another model than the prompt's schema names, and what `render` raises.
+        """
+        self.check_schema(answer)
+        instructions, input = self.render(variables)
         return Request(
             purpose=self.purpose,
             item=item,
@@ -74,15 +75,65 @@ class Prompt:
             input=input,
             answer=answer,
             offline=offline,
-            temperature=self.temperature,
-            max_output_tokens=self.max_output_tokens,
+            temperature=self.parameters.temperature,
+            max_output_tokens=self.parameters.max_output_tokens,
         )
+
+    def check_schema(self, answer: type[BaseModel]) -> None:
+        """Raises BadInput when the prompt describes the fields of another answer."""
+        if answer.__name__ != self.schema:
+            raise BadInput(f"prompt {self.id}: its schema is {self.schema}, and it is asked for {answer.__name__}")
+
+    def warm_up(self) -> None:
+        """Compiles the templates, which takes some 80 ms, so that the first request need not."""
+        for half in (self.instructions, self.input):
+            _template(half)
+            _used(half)
+
+    def render(self, variables: Mapping[str, Any]) -> tuple[str, str]:
+        """Instructions and input with `variables` filled in.
+
+        Raises BadInput that names the variable or field that is missing, or says what does not fit.
+        """
+        from jinja2 import TemplateError
+
+        try:
+            # Held before rendering, so that a variable in a branch not taken is missed too.
+            if missing := [path for path in self.variables() if _is_missing(path, variables)]:
+                raise BadInput(f"prompt {self.id}: variable {', '.join(missing)} is missing")
+            instructions, input = (_template(half).render(variables).strip() for half in (self.instructions, self.input))
+        except TemplateError as error:
+            raise BadInput(f"prompt {self.id}: {error.message}") from None
+        except (TypeError, ValueError) as error:  # a text where a number is compared, an object that JSON does not have
+            raise BadInput(f"prompt {self.id}: a variable does not fit: {error}") from None
+        return instructions, input
+
+    def variables(self) -> list[str]:
+        """What the prompt uses, by name; a field of a variable as `site.name`."""
+        return sorted(_used(self.instructions) | _used(self.input))
 
 
 @cache
 def prompt(id: str) -> Prompt:
     """The prompt of that id. Raises BadInput when there is none, or its file is wrong."""
-    return load(_path(id))
+    path = _path(id)
+    found = load(path)
+    if found.id != id:
+        raise BadInput(f"{path}: front matter id: expected {id}, the file's name, not {found.id}")
+    return found
+
+
+def ids() -> list[str]:
+    """The ids of all prompts."""
+    return sorted(path.stem for path in FOLDER.glob("*.md"))
+
+
+def variant(path: Path) -> Prompt:
+    """The prompt in a file of any name that words one of the house's in another way. Raises BadInput when its id is that of none."""
+    found = load(path)
+    if found.id not in ids():
+        raise BadInput(f"{path}: front matter id: no prompt is called {found.id}; there are {', '.join(ids())}")
+    return found
 
 
 def versions(*ids: str) -> str:
@@ -92,25 +143,52 @@ def versions(*ids: str) -> str:
 
 
 def load(path: Path) -> Prompt:
-    """Reads one prompt file. Raises BadInput, naming the file, for an unknown or malformed key or a missing divider."""
+    """Reads one prompt file.
+
+    Raises BadInput that names the file, and the key that is unknown, missing or malformed, or the line that is not Jinja.
+    """
     import frontmatter
     import yaml
+    from jinja2 import TemplateSyntaxError
 
     text = _text(path)
     try:
         head, body = frontmatter.parse(text)
         front = FrontMatter.model_validate(head)
-    except yaml.YAMLError:
-        raise BadInput(f"{path}: the front matter is not YAML") from None
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise BadInput(f"{path}: front matter {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    if front.id != path.stem:
-        raise BadInput(f"{path}: front matter id: expected {path.stem}, the file's name, not {front.id}")
+        raise BadInput(f"{path}: front matter {_first_problem(error)}") from None
+    except (yaml.YAMLError, ValueError):  # ValueError: a date or a number that YAML's grammar takes and Python does not
+        raise BadInput(f"{path}: the front matter is not YAML") from None
     halves = re.split(rf"^{re.escape(DIVIDER)}[ \t]*$", body, flags=re.MULTILINE)
     if len(halves) != 2:
         raise BadInput(f"{path}: expected one line {DIVIDER} between instructions and input, found {len(halves) - 1}")
-    return Prompt(**front.model_dump(), version=_version(text), instructions=halves[0].strip(), input=halves[1].strip())
+    instructions, input = (half.strip() for half in halves)
+    for half in (instructions, input):
+        try:
+            _template(half)
+        except TemplateSyntaxError as error:
+            line = text[: text.find(half)].count("\n") + error.lineno
+            raise BadInput(f"{path}, line {line}: not a Jinja template: {error.message}") from None
+    return Prompt(
+        id=front.id,
+        purpose=front.purpose,
+        schema=front.answer,
+        parameters=front.parameters,
+        version=_version(text),
+        text=text,
+        instructions=instructions,
+        input=input,
+    )
+
+
+def _first_problem(error: ValidationError) -> str:
+    # An unknown key first: `purpos` is the cause, that `purpose` is missing only follows from it.
+    first = min(error.errors(include_url=False, include_input=False), key=lambda problem: problem["type"] != "extra_forbidden")
+    key = ".".join(map(str, first["loc"]))
+    if first["type"] != "extra_forbidden":
+        return f"{key}: {first['msg']}"
+    known = Parameters.model_fields if len(first["loc"]) > 1 else ("id", "purpose", "schema", "parameters")
+    return f"{key}: unknown key; known are {', '.join(known)}"
 
 
 @cache
@@ -118,19 +196,57 @@ def _environment() -> "Environment":
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["data"] = data
+    environment.filters["data"] = _block
     return environment
 
 
+@cache
+def _template(half: str) -> "Template":
+    return _environment().from_string(half)
+
+
+@cache
+def _used(half: str) -> frozenset[str]:
+    from jinja2 import meta, nodes
+
+    tree = _environment().parse(half)
+    names = meta.find_undeclared_variables(tree)
+    fields = ((field.node, field.attr) for field in tree.find_all(nodes.Getattr))
+    return frozenset(names | {f"{of.name}.{field}" for of, field in fields if isinstance(of, nodes.Name) and of.name in names})
+
+
+def _block(value: Any, name: str) -> str:
+    """The data block, where a field that the template reads and the variable does not have is an error as it is elsewhere."""
+    from jinja2 import UndefinedError
+    from jinja2.tests import test_undefined as is_undefined
+
+    if missing := [field for field, read in value.items() if is_undefined(read)] if isinstance(value, dict) else []:
+        raise UndefinedError(f"data block {name}: {', '.join(missing)} is missing")
+    return data(value, name)
+
+
+def _is_missing(path: str, variables: Mapping[str, Any]) -> bool:
+    """Whether `variables` lack the name or the field. A field of a name that is missing, or None, is not looked for."""
+    from jinja2 import Undefined
+
+    name, _, field = path.partition(".")
+    if not field:
+        return name not in variables
+    return variables.get(name) is not None and isinstance(_environment().getattr(variables[name], field), Undefined)
+
+
 def _path(id: str) -> Path:
-    path = FOLDER / f"{id}.md"
-    if not path.is_file():
-        raise BadInput(f"prompt {id}: no such prompt; there are {', '.join(sorted(file.stem for file in FOLDER.glob('*.md')))}")
-    return path
+    if id not in ids():
+        raise BadInput(f"prompt {id}: no such prompt; there are {', '.join(ids())}")
+    return FOLDER / f"{id}.md"
 
 
 def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8-sig")  # universal newlines: a checkout on Windows has the same versions
+    """The file's text, without a byte order mark and with "\\n" for every line end: a checkout on Windows has the same versions."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: cannot be read ({getattr(error, 'strerror', None) or 'not UTF-8'})") from None
 
 
 def _version(text: str) -> str:

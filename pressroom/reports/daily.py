@@ -67,7 +67,7 @@ def daily_report(facts: DayFacts, platforms: Mapping[str, Platform] | None = Non
             paid=_calls(facts, "answered"),
             replayed=sum(step.calls.get("replayed", 0) for run in runs for step in run.steps),
             failed=_calls(facts, "failed"),
-            pending=_calls(facts, "pending"),
+            pending=_calls(facts, "pending") + _calls(facts, "batched"),
         ),
         tokens=Tokens(
             input=sum(calls.input_tokens for calls in answered),

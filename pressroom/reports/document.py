@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from pressroom.records import DraftState, Origin, Record, RejectedRow, Severity, Slug, Violation
 from pressroom.store.reports import CallsFact, ClusterFact, KeywordFact, MadeFact, RunFact
 
-State = Literal["complete", "partial", "failed", "nothing ran"]
+State = Literal["complete", "partial", "waiting", "failed", "nothing ran"]
 
 SCHEMA_VERSION = 1
 # What a second run changes although it made nothing new: its own times and ids, what it replayed, and what it counted as carried.
@@ -95,7 +95,8 @@ class ImportReport(Record):
 
 
 class Calls(Record):
-    """Calls of the day. `paid` were answered by a model (an offline answer costs 0), `replayed` came from the ledger."""
+    """Calls of the day. `paid` were answered by a model (an offline answer costs 0), `replayed` came from the ledger, `pending` are on
+    their way, alone or in a batch."""
 
     paid: int
     replayed: int

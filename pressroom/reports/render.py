@@ -25,7 +25,7 @@ _READING = ("hook", "value", "text", "posts", "key_points", "call_to_action", "s
 _TONES = {
     "good": ("complete", "completed", "done", "reviewed", "ready", "published", "answered"),
     "blue": ("generated", "edited"),
-    "warn": ("partial", "missing", "running", "carried", "pending", "archived"),
+    "warn": ("partial", "missing", "running", "carried", "pending", "waiting", "batched", "archived"),
     "bad": ("failed", "blocked", "cancelled"),
 }
 

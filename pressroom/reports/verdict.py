@@ -27,13 +27,16 @@ def state_of(facts: DayFacts) -> State:
     """The verdict on a day.
 
     complete: as many ideas as the site wants (five at most), a draft that is not failed for each idea on each of the site's platforms, no
-    step that failed last time it ran, and a newest run that did not fail. failed: the newest run failed. partial: anything between.
+    step that failed last time it ran, and a newest run that did not fail. failed: the newest run failed. waiting: answers are on their
+    way in a batch. partial: anything between.
     """
     runs = content_runs(facts.runs)
     if not runs and not facts.ideas:
         return "nothing ran"
     if runs and _has_failed(runs[-1]):
         return "failed"
+    if _batched(facts):
+        return "waiting"
     ideas_are_there = facts.site.automation.ideas_per_day <= len(facts.ideas) <= MOST_IDEAS
     drafts_are_there = all(
         set(facts.site.platforms) <= {draft.platform for draft in idea.drafts if draft.state != "failed"} for idea in facts.ideas
@@ -66,8 +69,17 @@ def _has_failed(run: RunFact) -> bool:
 
 def _failed_steps(runs: Sequence[RunFact]) -> list[StepFact]:
     """Steps that failed the last time they ran."""
-    newest = {step.asset: step for run in runs for step in run.steps if not is_own(step.asset)}
-    return [step for step in newest.values() if step.state == "failed"]
+    return [step for step in _newest_steps(runs) if step.state == "failed"]
+
+
+def _newest_steps(runs: Sequence[RunFact]) -> list[StepFact]:
+    return list({step.asset: step for run in runs for step in run.steps if not is_own(step.asset)}.values())
+
+
+def _batched(facts: DayFacts) -> int:
+    """How many answers that a step waits for are on their way in a batch."""
+    waits = any(step.state == "waiting" for step in _newest_steps(content_runs(facts.runs)))
+    return sum(calls.calls for calls in facts.calls if calls.status == "batched") if waits else 0
 
 
 def _drafts(facts: DayFacts) -> list[DraftFact]:
@@ -87,6 +99,9 @@ def headline(facts: DayFacts) -> str:
     there = f"{len(facts.ideas)} of {_plural(wanted, 'idea')} and {len(usable)} of {_plural(wanted * len(facts.site.platforms), 'draft')}"
     if state == "partial":
         return f"{there} are there."
+    if state == "waiting":
+        batched = _batched(facts)
+        return f"{there} are there; {_plural(batched, 'answer')} {_are(batched)} on {'its' if batched == 1 else 'their'} way in a batch."
     steps = _failed_steps(content_runs(facts.runs)[-1:])
     at = f" at {' and '.join(step.asset for step in steps)}" if steps else ""
     return f"The run failed{at}. {there} are there."
@@ -139,6 +154,9 @@ def needs(facts: DayFacts) -> tuple[Need, ...]:
         found.append(Need(kind="error", text="Start the day:", command=again))
     elif state == "failed":
         found.append(Need(kind="error", text="Start the day again; what was answered already is not paid again:", command=again))
+    elif state == "waiting":
+        text = "The day goes on by itself when the batch is collected, within 24 hours. To look for its answers now:"
+        found.append(Need(kind="warning", text=text, command="pressroom batches collect"))
     elif missing(facts, {}) or _failed_steps(content_runs(facts.runs)):
         found.append(Need(kind="warning", text="Make what is missing:", command=again))
     waiting: dict[DraftState, list[uuid.UUID]] = {}

@@ -1,13 +1,15 @@
 """The call ledger: every request to a model and its answer, so that what was paid once is never paid again.
 
 A row is `pending` before its request leaves, `answered` once the raw answer is booked, `failed` when none came. A pending row belongs
-to a living process: when that process is gone, another one takes the row over.
+to a living process: when that process is gone, another one takes the row over, with the id of an answer that the endpoint makes in the
+background. A `batched` row belongs to its batch until that is collected.
 """
 
 import math
 import threading
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
@@ -30,10 +32,12 @@ _c = _calls.c
 
 # Statements are made once, and bypass the ORM: a run of a thousand replays spends its time on them.
 _here = _c.request_hash == sa.bindparam("key")
-_LOOK = sa.select(
-    *(_c.request_hash, _c.status, _c.owner, _c.answer, _c.cost_usd),
-    *(_c.input_tokens, _c.cached_tokens, _c.output_tokens, _c.reasoning_tokens),
-).where(_here)
+_ROW = sa.select(
+    *(_c.request_hash, _c.status, _c.owner, _c.remote_id, _c.batch_id, _c.answer, _c.cost_usd),
+    *(_c.input_tokens, _c.cached_tokens, _c.cache_write_tokens, _c.output_tokens, _c.reasoning_tokens, _c.images),
+)
+_FIND = _ROW.where(_c.request_hash.in_(sa.bindparam("keys", expanding=True)), _c.status.in_(["answered", "batched"]))
+_LOOK = _ROW.where(_here)
 _LOCK = _LOOK.with_for_update()
 _ENTER = insert(_calls).on_conflict_do_nothing().returning(_c.request_hash)
 _TAKE = (
@@ -47,7 +51,12 @@ _FAIL = (
     .where(_here, _c.status == "pending", _c.owner == sa.bindparam("me"))
     .values(status="failed", owner=None, error=sa.bindparam("why"), attempts=sa.bindparam("tries"))
 )
-_SPENT = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "cost_usd")
+_REMEMBER = (
+    sa.update(_calls)
+    .where(_here, _c.status == "pending", _c.owner == sa.bindparam("me"))
+    .values(remote_id=sa.bindparam("remote", type_=sa.String))
+)
+_SPENT = ("input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens", "images", "cost_usd")
 _BOOK = (
     sa.update(_calls)
     .where(_here, _c.status != "answered")
@@ -66,7 +75,7 @@ class Entry:
 
     request_hash: str
     account_id: uuid.UUID
-    site_id: uuid.UUID
+    site_id: uuid.UUID | None
     purpose: str
     item: str
     generation: str
@@ -88,7 +97,21 @@ class Booked:
     cost_usd: Decimal | None
 
 
-Claim = Literal["ours", "busy"] | Booked
+@dataclass(frozen=True)
+class Ours:
+    """The call is this process's to make; `remote_id` names an answer that is being made in the background already."""
+
+    remote_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Batched:
+    """The call went out with a batch and is answered when that is collected."""
+
+    batch_id: uuid.UUID
+
+
+Claim = Ours | Batched | Booked | Literal["busy"]
 
 
 @dataclass(frozen=True)
@@ -114,7 +137,7 @@ class Ledger:
         self._looked_dead: dict[str, float] = {}
 
     def claim(self, entry: Entry) -> Claim:
-        """The booked answer; or "ours": ask, then `book` or `fail`; or "busy": someone living is asking, look again soon."""
+        """The booked answer; or Ours: ask, then `book` or `fail`; or "busy": someone living is asking, look again soon; or Batched."""
         key = entry.request_hash
         with self._mutex:
             if key in self._in_work:
@@ -124,18 +147,28 @@ class Ledger:
         try:
             claim = self._store.retrying(lambda session: self._claim(session, entry))
         finally:
-            if claim != "ours":
+            if not isinstance(claim, Ours):
                 self._done(key)
         return claim
+
+    def find(self, request_hashes: Sequence[str]) -> dict[str, Booked | Batched]:
+        """Those of these requests that are answered, or in a batch."""
+        rows = self._store.retrying(lambda session: session.connection().execute(_FIND, {"keys": list(request_hashes)}).all())
+        return {row.request_hash: Batched(row.batch_id) if row.status == "batched" else _booked(row) for row in rows}
+
+    def remember(self, request_hash: str, remote_id: str | None) -> None:
+        """Books the id under which the endpoint makes the answer, so that whoever takes the call over asks for that one."""
+        values = {"key": request_hash, "me": self._owner.key, "remote": remote_id}
+        self._store.retrying(lambda session: session.connection().execute(_REMEMBER, values))
 
     def book(self, request_hash: str, body: dict[str, Any], usage: Usage | None, cost_usd: Decimal | None, *, attempts: int) -> Booked:
         """Books an answer, in one statement, and returns what stands. Safe to repeat.
 
         Where another process took the row over and was answered first, its answer stands and this bill is added to it.
         """
-        answer = Booked(_storable(body), usage or Usage(), cost_usd)
+        answer = storable_answer(body, usage, cost_usd)
         try:
-            return self._store.retrying(lambda session: _book(session, request_hash, answer, attempts))
+            return self._store.retrying(lambda session: book_in(session, request_hash, answer, attempts=attempts))
         finally:
             self._done(request_hash)
 
@@ -147,6 +180,10 @@ class Ledger:
         finally:
             self._done(request_hash)
 
+    def let_go(self, request_hash: str) -> None:
+        """Says that the call went out with a batch: what becomes of it is no longer this ledger's to say."""
+        self._done(request_hash)
+
     def _done(self, request_hash: str) -> None:
         with self._mutex:
             self._in_work.discard(request_hash)
@@ -156,14 +193,16 @@ class Ledger:
         row = database.execute(_LOOK, key).one_or_none()
         if row is None:
             fields = vars(entry) | {"request": _storable(entry.request), "status": "pending", "owner": me}
-            return "ours" if database.execute(_ENTER, fields).one_or_none() else "busy"
+            return Ours() if database.execute(_ENTER, fields).one_or_none() else "busy"
         if row.status == "answered":
             return _booked(row)
+        if row.status == "batched":
+            return Batched(row.batch_id)
         if row.status == "pending" and row.owner != me and not self._is_dead(session, row):
             return "busy"
         seen = {"seen_status": row.status, "seen_owner": row.owner}
         taken = database.execute(_TAKE, key | seen | {"me": me, "for_asset": entry.asset, "for_run": entry.run_id}).one_or_none()
-        return "ours" if taken else "busy"
+        return Ours(row.remote_id) if taken else "busy"
 
     def _is_dead(self, session: Session, row: sa.Row[*tuple[Any, ...]]) -> bool:
         """Whether the row's owner is gone, and was when this was asked a while ago."""
@@ -187,9 +226,16 @@ def calls_of_run(session: Session, run_id: str) -> Totals:
     return Totals(*session.execute(figures.where(_c.run_id == run_id)).one())
 
 
-def _book(session: Session, request_hash: str, answer: Booked, attempts: int) -> Booked:
+def storable_answer(body: dict[str, Any], usage: Usage | None, cost_usd: Decimal | None) -> Booked:
+    """An answer as the ledger can hold it: without what JSONB cannot."""
+    return Booked(_storable(body), usage or Usage(), cost_usd)
+
+
+def book_in(session: Session, request_hash: str, answer: Booked, *, attempts: int) -> Booked:
+    """As `Ledger.book`, in a transaction of the caller's own."""
     database, usage = session.connection(), answer.usage
-    spent = dict(zip(_SPENT, (usage.input, usage.cached, usage.output, usage.reasoning, answer.cost_usd), strict=True))
+    figures = (usage.input, usage.cached, usage.cache_write, usage.output, usage.reasoning, usage.images, answer.cost_usd)
+    spent = dict(zip(_SPENT, figures, strict=True))
     values = {"key": request_hash} | {f"new_{name}": value for name, value in spent.items()}
     if database.execute(_BOOK, values | {"new_answer": answer.body, "new_attempts": attempts}).one_or_none():
         return answer
@@ -200,7 +246,14 @@ def _book(session: Session, request_hash: str, answer: Booked, attempts: int) ->
 
 
 def _booked(row: sa.Row[*tuple[Any, ...]]) -> Booked:
-    usage = Usage(input=row.input_tokens, cached=row.cached_tokens, output=row.output_tokens, reasoning=row.reasoning_tokens)
+    usage = Usage(
+        input=row.input_tokens,
+        cached=row.cached_tokens,
+        cache_write=row.cache_write_tokens,
+        output=row.output_tokens,
+        reasoning=row.reasoning_tokens,
+        images=row.images,
+    )
     return Booked(row.answer or {}, usage, row.cost_usd)
 
 

@@ -3,13 +3,16 @@
 import datetime as dt
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from pressroom.errors import BadInput
 from pressroom.records import Draft, DraftVersion, Idea, Site
-from pressroom.store.tables import DraftRow, DraftVersionRow, IdeaRow
+from pressroom.store.tables import DraftRow, DraftVersionRow, IdeaRow, SiteRow
 
 _IDEA = [IdeaRow.__table__.c[field] for field in Idea.model_fields]
 
@@ -87,3 +90,54 @@ def drafts_on(session: Session, site_id: uuid.UUID, day: dt.date) -> tuple[Draft
         )
         for draft, version in session.execute(query)
     )
+
+
+@dataclass(frozen=True)
+class DraftPlace:
+    """Where a draft belongs."""
+
+    draft_id: uuid.UUID
+    idea_id: uuid.UUID
+    platform: str
+    site: Site
+    day: dt.date
+
+
+def draft_place(session: Session, wanted: str) -> DraftPlace:
+    """The draft with this id, or whose id starts so. Raises BadInput when there is none, several, or its idea no longer stands."""
+    draft_id, idea_id = find_content(session, wanted)
+    idea = session.get_one(IdeaRow, idea_id)
+    if draft_id is None:
+        raise BadInput(f"'{wanted}' is an idea: only drafts are asked for anew one by one; 'pressroom run SITE --fresh' asks for new ideas")
+    if idea.superseded_at:
+        raise BadInput(f"'{wanted}' is a draft of an idea that other ideas of the day have taken the place of: it is kept, not asked anew")
+    draft = session.get_one(DraftRow, draft_id)
+    site = Site.model_validate(session.get_one(SiteRow, idea.site_id).definition)
+    return DraftPlace(draft_id, idea_id, draft.platform, site, idea.day)
+
+
+def draft_versions(session: Session, draft_id: uuid.UUID) -> dict[str, Any]:
+    """A draft with the number of its current version and all versions, oldest first."""
+    draft = session.get_one(DraftRow, draft_id)
+    rows = session.scalars(sa.select(DraftVersionRow).where(DraftVersionRow.draft_id == draft_id).order_by(DraftVersionRow.number))
+    shown = ("number", "origin", "text", "violations", "model", "prompt_version", "call")
+    versions = [{field: getattr(row, field) for field in shown} for row in rows]
+    head = {"id": draft.id, "idea_id": draft.idea_id, "platform": draft.platform, "state": draft.state, "current": draft.current}
+    return head | {"versions": versions}
+
+
+def find_content(session: Session, wanted: str) -> tuple[uuid.UUID | None, uuid.UUID]:
+    """The draft, if it is one, and the idea that an id or at least its first eight characters name. Raises BadInput for none or several."""
+    text = wanted.strip().lower()
+    if len(text) < 8 or not set(text) <= set("0123456789abcdef-"):
+        raise BadInput(f"'{wanted}' is no id: give the id of a draft or an idea, or at least its first 8 characters")
+    pattern = text + "%"
+    drafts = session.execute(sa.select(DraftRow.id, DraftRow.idea_id).where(sa.cast(DraftRow.id, sa.Text).like(pattern)).limit(3)).all()
+    ideas = session.execute(sa.select(IdeaRow.id).where(sa.cast(IdeaRow.id, sa.Text).like(pattern)).limit(3)).scalars().all()
+    if len(drafts) + len(ideas) > 1:
+        raise BadInput(f"'{wanted}' is the start of several ids: give more of it")
+    if drafts:
+        return drafts[0][0], drafts[0][1]
+    if ideas:
+        return None, ideas[0]
+    raise BadInput(f"'{wanted}' is no draft or idea of this database: 'pressroom run SITE --json' lists ids")

@@ -18,8 +18,8 @@ from pressroom.store import embedded
 T = TypeVar("T")
 
 CONNECT_WITHIN_S = 5  # a server on another continent answers in 1 s; beyond 5 it is down or a firewall swallows the packets
-# A pool of 5 serves a run's drafts in flight (a transaction takes milliseconds); 15 more come and go in a burst.
-POOL_SIZE, POOL_OVERFLOW, POOL_WAIT_S = 5, 15, 30
+# A pool of 10 serves the ledger's eight threads and those beside them without a new connection (4 ms); 10 more come and go in a burst.
+POOL_SIZE, POOL_OVERFLOW, POOL_WAIT_S = 10, 10, 30
 # Keepalives: a host that vanished without a word is noticed after 30 + 3 x 10 s, not after the two hours of the system's default.
 CONNECTION = {
     "connect_timeout": CONNECT_WITHIN_S,

@@ -1,13 +1,12 @@
 """From a draft or an idea back to what it came from."""
 
-import uuid
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from pressroom.errors import BadInput
 from pressroom.records import quoted_volume
+from pressroom.store.content import find_content
 from pressroom.store.tables import (
     AutomationRunRow,
     DraftRow,
@@ -25,7 +24,7 @@ def trace(session: Session, wanted: str) -> dict[str, Any]:
 
     `wanted` is a draft's or an idea's id, or the first eight or more characters of one. Raises BadInput when it names none, or several.
     """
-    draft_id, idea_id = _find(session, wanted)
+    draft_id, idea_id = find_content(session, wanted)
     idea = session.get_one(IdeaRow, idea_id)
     document: dict[str, Any] = {"id": draft_id or idea_id, "kind": "draft" if draft_id else "idea"}
     if draft_id:
@@ -56,22 +55,6 @@ def trace(session: Session, wanted: str) -> dict[str, Any]:
     return document
 
 
-def _find(session: Session, wanted: str) -> tuple[uuid.UUID | None, uuid.UUID]:
-    text = wanted.strip().lower()
-    if len(text) < 8 or not set(text) <= set("0123456789abcdef-"):
-        raise BadInput(f"'{wanted}' is no id: give the id of a draft or an idea, or at least its first 8 characters")
-    pattern = text + "%"
-    drafts = session.execute(sa.select(DraftRow.id, DraftRow.idea_id).where(sa.cast(DraftRow.id, sa.Text).like(pattern)).limit(3)).all()
-    ideas = session.execute(sa.select(IdeaRow.id).where(sa.cast(IdeaRow.id, sa.Text).like(pattern)).limit(3)).scalars().all()
-    if len(drafts) + len(ideas) > 1:
-        raise BadInput(f"'{wanted}' is the start of several ids: give more of it")
-    if drafts:
-        return drafts[0][0], drafts[0][1]
-    if ideas:
-        return None, ideas[0]
-    raise BadInput(f"'{wanted}' is no draft or idea of this database: 'pressroom run SITE --json' lists ids")
-
-
 def _version(session: Session, row: DraftVersionRow) -> dict[str, Any]:
     return {
         "number": row.number,
@@ -96,6 +79,7 @@ def _call(session: Session, request_hash: str | None) -> dict[str, Any] | None:
         "prompt_version": call.prompt_version,
         "provider": call.provider,
         "model": call.model,
+        "batch": call.batch_id,
         "input_tokens": call.input_tokens,
         "cached_tokens": call.cached_tokens,
         "output_tokens": call.output_tokens,

@@ -89,7 +89,7 @@ class CallsFact(Record):
     purpose: str
     provider: str
     model: str
-    status: Literal["pending", "answered", "failed"]
+    status: Literal["pending", "batched", "answered", "failed"]
     error: str | None
     calls: int
     input_tokens: int
@@ -108,7 +108,7 @@ class StepFact(Record):
     asset: str
     started_at: dt.datetime
     ended_at: dt.datetime
-    state: Literal["done", "failed", "carried"]
+    state: Literal["done", "failed", "carried", "waiting"]
     counts: dict[str, Any] = Field(default_factory=dict)
     calls: dict[str, int] = Field(default_factory=dict)
     error: str | None = None

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from pressroom.errors import Blocked, PressroomError
+from pressroom.errors import Blocked, Deferred, PressroomError
 from pressroom.records import Site, Tally, stable_id
 from pressroom.store.engine import Store
 from pressroom.store.locks import HeldSite
@@ -28,6 +28,14 @@ class Run:
     id: str
     root: str
     trigger: Trigger = "manual"
+
+
+@dataclass(frozen=True)
+class LastWords:
+    """What a day's newest steps said: when the last of them ended, and since when one of them waits for a batch (None: none does)."""
+
+    ended_at: dt.datetime
+    waits_since: dt.datetime | None = None
 
 
 @dataclass
@@ -72,22 +80,25 @@ class SiteDay:
 
     @contextmanager
     def step(self, asset: str) -> Iterator[Step]:
-        """The work of one asset. Writes what it made, or why it failed, for the report and the next run."""
+        """The work of one asset. Writes what it made, what it waits for, or why it failed, for the report and the next run."""
         started = dt.datetime.now(dt.UTC)
         with self.transaction() as session:
             step = Step(asset, before=last_version(session, self.site.id, self.day, asset))
         self.at_work.add(asset)
         try:
             yield step
+        except Deferred:
+            self._write(step, started, waits=True)
+            raise
         except Exception as error:
             reason = str(error) if isinstance(error, PressroomError) else traceback.format_exception_only(error)[-1]
             self._write(step, started, error=" ".join(reason.split())[:500])
             raise
         self._write(step, started)
 
-    def _write(self, step: Step, started: dt.datetime, *, error: str | None = None) -> None:
+    def _write(self, step: Step, started: dt.datetime, *, waits: bool = False, error: str | None = None) -> None:
         ended = dt.datetime.now(dt.UTC)
-        state = "failed" if error else "carried" if step.carried else "done"
+        state = "failed" if error else "waiting" if waits else "carried" if step.carried else "done"
         entry: dict[str, Any] = {
             "asset": step.asset,
             "started_at": started.isoformat(),
@@ -107,7 +118,7 @@ class SiteDay:
 
         def write(session: Session) -> None:
             append_step(session, self.run, entry)
-            if not error:
+            if not error and not waits:
                 session.execute(made)
 
         self.write(write)
@@ -140,6 +151,29 @@ def end_lost_runs(session: Session, site: Site, *, but: Run) -> None:
     session.execute(lost.values(state="failed", error="the run's process ended without a word", ended_at=sa.func.now()))
 
 
+def generations_of(desk: SiteDay, *, fresh: bool, regenerate: Collection[str] = ()) -> tuple[str, dict[str, str]]:
+    """The generation of answers that the run asks for, and those of single items that are another one.
+
+    A `fresh` run begins its own, named by its root; for the items in `regenerate` every run can. What was begun is what the site's day
+    goes on with: an ordinary run later replays the newest answers, not the first.
+    """
+    runs = AutomationRunRow
+    of_day = sa.select(runs.root_run_id, runs.generation, runs.regenerated).where(runs.site_id == desk.site.id, runs.day == desk.day)
+
+    def choose(session: Session) -> tuple[str, dict[str, str]]:
+        begun = {"generation": desk.run.root} if fresh else {}
+        own = sa.update(runs).where(runs.root_run_id == desk.run.root)
+        session.execute(own.values(begun | {"regenerated": sorted(regenerate)}))
+        generation, items = "", dict[str, str]()
+        for run in session.execute(of_day.order_by(runs.started_at, runs.id)):
+            if run.generation:
+                generation, items = run.generation, {}
+            items |= dict.fromkeys(run.regenerated, run.root_run_id)
+        return generation, items
+
+    return desk.held.retrying(choose)
+
+
 def append_step(session: Session, run: Run, entry: dict[str, Any]) -> None:
     appended = AutomationRunRow.steps.op("||")(sa.type_coerce([entry], AutomationRunRow.steps.type))
     session.execute(sa.update(AutomationRunRow).where(AutomationRunRow.root_run_id == run.root).values(steps=appended))
@@ -170,6 +204,21 @@ def claimed_days(session: Session, days: list[dt.date]) -> set[tuple[str, dt.dat
     """The (site slug, day) pairs among `days` that a scheduled run has claimed."""
     query = sa.select(SiteRow.slug, DueRow.day).join(SiteRow, SiteRow.id == DueRow.site_id).where(DueRow.day.in_(days))
     return set(session.execute(query).all())
+
+
+def last_words(session: Session, days: Collection[tuple[str, dt.date]], assets: Collection[str]) -> dict[tuple[str, dt.date], LastWords]:
+    """What the newest steps of these assets said, for each of the (site slug, day) pairs that has one."""
+    runs = AutomationRunRow
+    query = sa.select(SiteRow.slug, runs.day, runs.steps).join(SiteRow, SiteRow.id == runs.site_id)
+    newest: dict[tuple[str, dt.date], dict[str, dict[str, Any]]] = {}
+    for slug, day, steps in session.execute(query.where(sa.tuple_(SiteRow.slug, runs.day).in_(days)).order_by(runs.started_at, runs.id)):
+        newest.setdefault((slug, day), {}).update({step["asset"]: step for step in steps if step["asset"] in assets})
+    return {place: _last_words(list(steps.values())) for place, steps in newest.items() if steps}
+
+
+def _last_words(steps: list[dict[str, Any]]) -> LastWords:
+    waits = [dt.datetime.fromisoformat(step["started_at"]) for step in steps if step["state"] == "waiting"]
+    return LastWords(max(dt.datetime.fromisoformat(step["ended_at"]) for step in steps), min(waits, default=None))
 
 
 def reported_at(session: Session, days: Collection[tuple[str, dt.date]]) -> dict[tuple[str, dt.date], dt.datetime]:

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from pressroom.errors import BadInput
 from pressroom.records import Site
-from pressroom.store.tables import AccountRow, SiteRow
+from pressroom.store.accounts import ensure_account
+from pressroom.store.tables import SiteRow
 
 
 def apply_site(session: Session, site: Site) -> dict[str, tuple[object, object]]:
@@ -18,7 +19,7 @@ def apply_site(session: Session, site: Site) -> dict[str, tuple[object, object]]
     Raises BadInput when the slug belongs to another account: slugs are partition keys, unique over all accounts.
     """
     after = site.model_dump(mode="json")
-    session.execute(insert(AccountRow).values(id=site.account_id, slug=site.account).on_conflict_do_nothing())
+    ensure_account(session, site.account)
     new = session.execute(
         insert(SiteRow)
         .values(id=site.id, account_id=site.account_id, slug=site.slug, definition=after)

@@ -122,13 +122,21 @@ class ClusterRow(Base):
 
 
 class ModelCallRow(Base):
-    """The call ledger: one request to a model and its answer. `pending` is written before the request leaves."""
+    """The call ledger: one request to a model and its answer. `pending` is written before the request leaves.
+
+    A call for the house itself (an evaluation, a calibration) has no site. `remote_id` names an answer that the endpoint makes in the
+    background; `batch_id` the batch that a `batched` call went out with.
+    """
 
     __tablename__ = "model_calls"
-    __table_args__ = (sa.Index("ix_model_calls_run_id", "run_id"), sa.Index("ix_model_calls_site_id_created_at", "site_id", "created_at"))
+    __table_args__ = (
+        sa.Index("ix_model_calls_run_id", "run_id"),
+        sa.Index("ix_model_calls_batch_id", "batch_id"),
+        sa.Index("ix_model_calls_site_id_created_at", "site_id", "created_at"),
+    )
     request_hash: Mapped[str] = mapped_column(primary_key=True)
     account_id: Mapped[AccountId]
-    site_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("sites.id"))
+    site_id: Mapped[uuid.UUID | None] = mapped_column(sa.ForeignKey("sites.id"))
     purpose: Mapped[str]
     item: Mapped[str]
     generation: Mapped[str]
@@ -137,20 +145,90 @@ class ModelCallRow(Base):
     provider: Mapped[str]
     model: Mapped[str]
     request: Mapped[Json]
-    status: Mapped[str]  # pending, answered, failed
+    status: Mapped[str]  # pending, batched, answered, failed
     owner: Mapped[int | None] = mapped_column(sa.BigInteger)
+    remote_id: Mapped[str | None]
+    batch_id: Mapped[uuid.UUID | None] = mapped_column(sa.ForeignKey("model_batches.id"))
     attempts: Mapped[int] = mapped_column(server_default="0")
     answer: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     input_tokens: Mapped[int] = mapped_column(server_default="0")
     cached_tokens: Mapped[int] = mapped_column(server_default="0")
+    cache_write_tokens: Mapped[int] = mapped_column(server_default="0")
     output_tokens: Mapped[int] = mapped_column(server_default="0")
     reasoning_tokens: Mapped[int] = mapped_column(server_default="0")
+    images: Mapped[int] = mapped_column(server_default="0")
     cost_usd: Mapped[Decimal | None]
     error: Mapped[str | None]
     asset: Mapped[str | None]
     run_id: Mapped[str | None]
     created_at: Mapped[Now]
     answered_at: Mapped[dt.datetime | None]
+
+
+class ModelBatchRow(Base):
+    """Calls of one run to one model that went out together, to be collected later. The id is written into the batch's metadata."""
+
+    __tablename__ = "model_batches"
+    __table_args__ = (sa.Index("ix_model_batches_state", "state"),)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    account_id: Mapped[AccountId]
+    site_id: Mapped[uuid.UUID | None] = mapped_column(sa.ForeignKey("sites.id"))
+    day: Mapped[dt.date | None]
+    run_id: Mapped[str | None]
+    owner: Mapped[int | None] = mapped_column(sa.BigInteger)
+    provider: Mapped[str]
+    model: Mapped[str]
+    state: Mapped[str]  # submitting, submitted, collected, failed
+    remote_id: Mapped[str | None]
+    requests: Mapped[int]
+    answered: Mapped[int] = mapped_column(server_default="0")
+    failed: Mapped[int] = mapped_column(server_default="0")
+    error: Mapped[str | None]
+    created_at: Mapped[Now]
+    collected_at: Mapped[dt.datetime | None]
+
+
+class ModelLaneRow(Base):
+    """The pace of one model at one endpoint, shared by every process: what went out lately, what the endpoint said, whether it is down."""
+
+    __tablename__ = "model_lanes"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    state: Mapped[Json]
+
+
+class ModelDemandRow(Base):
+    """What one process has in flight and waiting on a lane, for one site ("" for the house). Counts only while its owner lives."""
+
+    __tablename__ = "model_demands"
+    lane: Mapped[str] = mapped_column(sa.ForeignKey("model_lanes.name"), primary_key=True)
+    owner: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True)
+    site: Mapped[str] = mapped_column(primary_key=True)
+    in_flight: Mapped[int]
+    waiting: Mapped[int]
+    tokens: Mapped[int]  # of the next call that waits, estimated
+
+
+class EmbeddingSpaceRow(Base):
+    """One kind of vector, with the cosines that mean something in it. Vectors of two spaces are never compared."""
+
+    __tablename__ = "embedding_spaces"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    dimension: Mapped[int]
+    related: Mapped[float]
+    repeat: Mapped[float]
+    calibration: Mapped[str]
+    created_at: Mapped[Now]
+
+
+class EmbeddingRow(Base):
+    """The vector of one text of a site, by the text's SHA-256. On-device vectors are made anew faster than they are read: not kept."""
+
+    __tablename__ = "embeddings"
+    site_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("sites.id"), primary_key=True)
+    space: Mapped[str] = mapped_column(sa.ForeignKey("embedding_spaces.name"), primary_key=True)
+    text_hash: Mapped[str] = mapped_column(primary_key=True)
+    account_id: Mapped[AccountId]
+    vector: Mapped[list[float]] = mapped_column(sa.ARRAY(sa.REAL))
 
 
 class IdeaRow(Base):
@@ -243,7 +321,11 @@ class DueRow(Base):
 
 
 class AutomationRunRow(Base):
-    """One piece of work for a site and day, mirroring its Dagster runs (`run_id` is the newest, `root_run_id` the first)."""
+    """One piece of work for a site and day, mirroring its Dagster runs (`run_id` is the newest, `root_run_id` the first).
+
+    `generation` names the answers that it asks for: "" or the root run of the fresh run that began it. `regenerated` are the items
+    that it asks anew, all others replayed.
+    """
 
     __tablename__ = "automation_runs"
     __table_args__ = (sa.Index("ix_automation_runs_site_id_day", "site_id", "day"),)
@@ -253,6 +335,8 @@ class AutomationRunRow(Base):
     day: Mapped[dt.date]
     root_run_id: Mapped[str] = mapped_column(unique=True)
     run_id: Mapped[str]
+    generation: Mapped[str] = mapped_column(server_default="")
+    regenerated: Mapped[list[str]] = mapped_column(JSONB, server_default="[]")
     trigger: Mapped[str]
     state: Mapped[str]
     error: Mapped[str | None]

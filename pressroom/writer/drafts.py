@@ -4,14 +4,16 @@ import asyncio
 import inspect
 import uuid
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 
 from pydantic import BaseModel, JsonValue
 
-from pressroom.errors import Transient
+from pressroom.errors import BadInput, Deferred, Transient
 from pressroom.llm.refine import Refined, refine
 from pressroom.llm.types import Asks, Request
 from pressroom.platforms.base import DraftBrief, Platform
-from pressroom.prompts.load import prompt
+from pressroom.platforms.registry import platforms
+from pressroom.prompts.load import Prompt, prompt
 from pressroom.records import Draft, DraftVersion, Record, Slug, Violation
 
 
@@ -30,11 +32,20 @@ class Failed(Record):
     reason: str
 
 
+class Awaited(Record):
+    """A draft whose answer is on its way in a batch. A run after that is collected writes it."""
+
+    idea_id: uuid.UUID
+    platform: Slug
+    reason: str
+
+
 class Drafts(Record):
-    """What a batch came to, in the order of its briefs."""
+    """What became of the drafts, in the order of their briefs."""
 
     written: tuple[Written, ...]
     failed: tuple[Failed, ...]
+    awaited: tuple[Awaited, ...] = ()
 
     @property
     def drafts(self) -> tuple[Draft, ...]:
@@ -49,12 +60,20 @@ class Drafts(Record):
 Save = Callable[[Written], Awaitable[None] | None]
 
 
+def warm_up() -> None:
+    """Loads what the first draft needs beside its answer: prompts and rules, 0.7 s in which no answer need wait."""
+    for platform in platforms().values():
+        prompt(platform.prompt).warm_up()
+        with suppress(BadInput):  # one sentence is not a draft of every platform
+            platform.check(platform.parts_of("One sentence."))
+
+
 async def write_drafts(briefs: Iterable[tuple[DraftBrief, Platform]], gateway: Asks, save: Save) -> Drafts:
     """Writes all drafts together; the gateway limits how many calls are in flight.
 
-    Each draft is handed to `save`, in a thread and one at a time, as soon as it is finished. One that gets no answer is in `failed` and
-    the others go on; when none gets one, its Transient is raised. Any other error ends the batch: what is not finished is cancelled,
-    what is finished is saved, and the error is raised.
+    Each draft is handed to `save`, in a thread and one at a time, as soon as it is finished. One that gets no answer is in `failed`, one
+    whose answer waits in a batch in `awaited`, and the others go on; when none gets an answer, its Transient is raised. Any other error
+    ends all of them: what is not finished is cancelled, what is finished is saved, and the error is raised.
     """
     one_at_a_time = asyncio.Lock()
     outages: list[Transient] = []
@@ -65,12 +84,14 @@ async def write_drafts(briefs: Iterable[tuple[DraftBrief, Platform]], gateway: A
             if inspect.isawaitable(result):
                 await result
 
-    async def write(brief: DraftBrief, platform: Platform) -> Written | Failed:
+    async def write(brief: DraftBrief, platform: Platform) -> Written | Failed | Awaited:
         try:
             written = await write_draft(brief, platform, gateway)
         except Transient as outage:
             outages.append(outage)
             return Failed(idea_id=brief.idea.id, platform=platform.slug, reason=str(outage))
+        except Deferred as deferred:
+            return Awaited(idea_id=brief.idea.id, platform=platform.slug, reason=str(deferred))
         await _to_the_end(keep(written))
         return written
 
@@ -85,12 +106,16 @@ async def write_drafts(briefs: Iterable[tuple[DraftBrief, Platform]], gateway: A
     return Drafts(
         written=tuple(result for result in results if isinstance(result, Written)),
         failed=tuple(result for result in results if isinstance(result, Failed)),
+        awaited=tuple(result for result in results if isinstance(result, Awaited)),
     )
 
 
-async def write_draft(brief: DraftBrief, platform: Platform, gateway: Asks) -> Written:
-    """One draft, its broken rules sent back to the model up to three times. What is wrong then stays with it, in the state failed."""
-    request = _request(brief, platform)
+async def write_draft(brief: DraftBrief, platform: Platform, gateway: Asks, variant: Prompt | None = None) -> Written:
+    """One draft, its broken rules sent back to the model up to three times. What is wrong then stays with it, in the state failed.
+
+    A `variant` is asked instead of the house's prompt.
+    """
+    request = first_request(brief, platform, variant)
     refined = await refine(gateway, request, lambda answer: platform.check(_parts(answer)).violations)
     answer = refined.answer
     parts = _parts(answer.value) if answer.value else {}
@@ -99,7 +124,7 @@ async def write_draft(brief: DraftBrief, platform: Platform, gateway: Asks) -> W
         origin="ai",
         text=platform.render(parts) if answer.value else "",
         parts=parts,
-        violations=refined.violations if answer.value else (_no_draft(refined),),
+        violations=(refined.violations if answer.value else (_no_draft(refined),)) + _stopped(refined),
         prompt_version=request.prompt_version,
         call=answer.call,
         model=answer.model,
@@ -114,8 +139,9 @@ async def write_draft(brief: DraftBrief, platform: Platform, gateway: Asks) -> W
     return Written(draft=draft, calls=refined.calls)
 
 
-def _request(brief: DraftBrief, platform: Platform) -> Request[BaseModel]:
-    return prompt(platform.prompt).request(
+def first_request(brief: DraftBrief, platform: Platform, variant: Prompt | None = None) -> Request[BaseModel]:
+    """What is asked first for a draft of the idea. A `variant` is asked instead of the house's prompt."""
+    return (variant or prompt(platform.prompt)).request(
         item=f"{brief.idea.id}/{platform.slug}",
         variables={"site": brief.site, "idea": brief.idea, "keywords": brief.keywords, "rules": platform.rules()},
         answer=platform.structure,
@@ -133,6 +159,14 @@ def _no_draft(refined: Refined[BaseModel]) -> Violation:
     tries = len(refined.answers)
     message = f"There is no draft after {tries} {'try' if tries == 1 else 'tries'}: {answer.problem or answer.outcome}."
     return Violation(code="no_draft", severity="error", measured=answer.outcome, limit="valid", message=message)
+
+
+def _stopped(refined: Refined[BaseModel]) -> tuple[Violation, ...]:
+    """Why the model was not asked to mend what is wrong, where money was the reason."""
+    if not refined.stopped:
+        return ()
+    message = f"Not refined further: {refined.stopped}."
+    return (Violation(code="budget", severity="warning", measured=len(refined.answers), limit=None, message=message),)
 
 
 async def _to_the_end(work: Awaitable[None]) -> None:

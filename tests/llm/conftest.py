@@ -3,19 +3,24 @@
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from decimal import Decimal
 
 import pytest
+import sqlalchemy as sa
 from pydantic import BaseModel, SecretStr
 
 from pressroom.llm.gateway import Exchange
+from pressroom.llm.models import OneRoute
 from pressroom.llm.offline_provider import OfflineProvider
 from pressroom.llm.openai_provider import OpenAIProvider
-from pressroom.llm.types import Budget, Limits, Provider, Request, Scope
+from pressroom.llm.pace import Lane, Rules
+from pressroom.llm.types import Budget, Limits, Provider, Request, Routes, Scope
 from pressroom.records import stable_id
 from pressroom.store.calls import Ledger
 from pressroom.store.engine import Store
+from pressroom.store.lanes import LaneBook
 from pressroom.store.locks import OwnerLock
-from pressroom.store.tables import AccountRow, SiteRow
+from pressroom.store.tables import AccountRow, ModelLaneRow, SiteRow
 from simulators.openai import OpenAISimulator
 
 KEY = "sk-test-4f9c2d7e81a0b3c6"
@@ -56,19 +61,60 @@ def exchange(store: Store, simulator: OpenAISimulator) -> Iterator[Callable[...,
             model: str = "gpt-4.1-mini",
             tries: int = 3,
             timeout_s: float = 5,
+            pace: Rules | None = None,
             in_flight: int = 15,
-            waits: tuple[float, ...] = (0.01, 0.02),
+            first_wait_s: float = 0.01,
             longest_wait_s: float = 60,
+            item_usd: Decimal | None = None,
             budget: Budget | None = None,
             offline: bool = False,
+            background: bool = False,
+            fallback: str | None = None,
+            routes: Routes | None = None,
             ledger_type: type[Ledger] = Ledger,
         ) -> Exchange:
-            provider: Provider = OpenAIProvider(key=SecretStr(KEY), base_url=simulator.base_url, model=model, api=api)  # type: ignore[arg-type]
-            ledger = ledger_type(store, stack.enter_context(OwnerLock(store)))
-            limits = Limits(in_flight=in_flight, timeout_s=timeout_s, tries=tries, waits=waits, longest_wait_s=longest_wait_s)
-            return stack.enter_context(Exchange(OfflineProvider() if offline else provider, ledger, limits=limits, budget=budget))
+            def hosted(name: str) -> OpenAIProvider:
+                key, url = SecretStr(KEY), simulator.base_url
+                return OpenAIProvider(key=key, base_url=url, model=name, api=api, background=background)  # type: ignore[arg-type]
+
+            providers: list[Provider] = [OfflineProvider()] if offline else [hosted(name) for name in (model, fallback) if name]
+            asked = routes or OneRoute(*providers)
+            for provider in asked.providers():
+                provider.warm_up()  # the SDK's import takes 0.9 s, and more beside other tests: a deadline of half a second is not for that
+            owner = stack.enter_context(OwnerLock(store))
+            limits = Limits(
+                pace or Rules(in_flight=in_flight),
+                timeout_s=timeout_s,
+                tries=tries,
+                first_wait_s=first_wait_s,
+                longest_wait_s=longest_wait_s,
+                item_usd=item_usd,
+            )
+            lanes = LaneBook(store, owner)
+            return stack.enter_context(Exchange(asked, ledger_type(store, owner), lanes, limits=limits, budget=budget))
 
         yield make
+
+
+@pytest.fixture
+def pass_time(store: Store) -> Callable[[float], None]:
+    """Makes so many seconds pass for all lanes, without waiting: what they know of becomes older by that."""
+    past = ("resume_at", "answered_at", "failing_since", "failed_at", "open_until", "probe_until")
+
+    def older(lane: Lane, seconds: float) -> Lane:
+        news: dict[str, object] = {name: getattr(lane, name) - seconds for name in past if getattr(lane, name)}
+        news["sent"] = tuple(each._replace(at=each.at - seconds) for each in lane.sent)
+        for name in ("requests", "tokens"):
+            if quota := getattr(lane, name):
+                news[name] = quota.model_copy(update={"seen_at": quota.seen_at - seconds})
+        return lane.model_copy(update=news)
+
+    def make_older(seconds: float) -> None:
+        with store.transaction() as session:
+            for row in session.scalars(sa.select(ModelLaneRow).with_for_update()):
+                row.state = older(Lane.of(row.state), seconds).model_dump(mode="json", exclude_defaults=True)
+
+    return make_older
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pydantic import BaseModel, SecretStr
 from pressroom.errors import BadInput, Permanent, Transient
 from pressroom.llm.gateway import Exchange
 from pressroom.llm.openai_provider import REASONING_ROOM, OpenAIProvider
-from pressroom.llm.types import Request, Scope
+from pressroom.llm.types import Request, Scope, Ticket
 from simulators.openai import OpenAISimulator
 
 KEY = "sk-test-4f9c2d7e81a0b3c6"  # as in the fixtures
@@ -26,10 +26,14 @@ def provider(url: str, *, model: str = "gpt-4.1-mini", api: str = "responses", k
     return OpenAIProvider(key=SecretStr(key), base_url=url, model=model, api=api)  # type: ignore[arg-type]
 
 
+async def no_id(remote_id: str | None) -> None:
+    raise AssertionError("nothing is made in the background here")
+
+
 def error_of(provider: OpenAIProvider, request: Request[BaseModel]) -> Exception:
     async def send() -> None:
         try:
-            await provider.send(request)
+            await provider.send(request, Ticket(None, no_id))
         finally:
             await provider.close()
 

@@ -3,7 +3,6 @@
 import random
 import subprocess
 import sys
-import time
 import uuid
 from pathlib import Path
 
@@ -155,7 +154,7 @@ def test_two_sites_never_share_an_id() -> None:
 
 
 def test_another_process_finds_the_same_clusters() -> None:
-    """Nothing depends on hash seeds or on what ran before; and two hundred keywords take a cold process a few seconds."""
+    """Nothing depends on hash seeds or on what ran before."""
     code = (
         "import sys; from pathlib import Path; from pressroom.planner.clustering import cluster_keywords;"
         "from pressroom.planner.formats import read_keywords;"
@@ -163,11 +162,9 @@ def test_another_process_finds_the_same_clusters() -> None:
         "assert not {'sklearn', 'scipy', 'wordllama', 'requests'} & set(sys.modules), 'a heavy package was loaded';"
         "print([(str(cluster.id), cluster.keywords) for cluster in found])"
     )
-    begin = time.perf_counter()
     command = [sys.executable, "-c", code, str(EXAMPLES / "brewbench.csv")]
     said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert said.returncode == 0, said.stderr
-    assert time.perf_counter() - begin < 15, "it takes about 1 s on a free machine"
     here = [(str(cluster.id), cluster.keywords) for cluster in cluster_keywords(example("brewbench"), scope="s")]
     assert said.stdout.strip() == str(here)
 

@@ -3,17 +3,21 @@
 import asyncio
 import datetime as dt
 import random
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from pressroom.errors import OverBudget
+from pressroom.llm.embeddings import ON_DEVICE, OnDevice
 from pressroom.llm.types import Request
 from pressroom.planner.briefs import IdeaAnswer, IdeaBrief, ProposedIdea, choose_clusters
 from pressroom.planner.ideas import MORE_ROUNDS, Proposed, propose_ideas
-from pressroom.planner.topics import SIMILAR, TopicMemory, count_sentences, title_key
+from pressroom.planner.topics import TopicMemory, count_sentences, title_key
 from pressroom.records import Cluster, Idea, stable_id
 from pressroom.store.engine import Store
 from simulators.openai import OpenAISimulator
@@ -102,7 +106,7 @@ def test_an_idea_of_the_last_weeks_is_not_accepted_again(brief: IdeaBrief) -> No
     assert codes(proposed) == ["idea_similar"]
     similarity = proposed.problems[0].measured
     assert isinstance(similarity, float)
-    assert similarity >= SIMILAR
+    assert similarity >= ON_DEVICE.repeat
     assert proposed.missing == 1, "a day that stays short is reported"
 
 
@@ -114,7 +118,29 @@ def test_the_nearest_earlier_idea_and_its_similarity_are_kept_with_an_idea(brief
     idea = propose(brief.model_copy(update={"memory": (other, earlier)}), answers([proposal(brief, 1)])).ideas[0]
     assert idea.nearest == earlier.id
     assert idea.similarity
-    assert 0.2 < idea.similarity < SIMILAR
+    assert 0.2 < idea.similarity < ON_DEVICE.repeat
+
+
+class Counting(OnDevice):
+    """The on-device vectors in a space where everything is a repeat. Knows how many texts it was asked at once."""
+
+    space = ON_DEVICE.model_copy(update={"name": "counting", "repeat": -1.0})
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        self.asked.append(len(texts))
+        return super().embed(texts)
+
+
+def test_a_whole_answer_is_embedded_at_once_and_judged_by_its_space(brief: IdeaBrief) -> None:
+    """With a hosted embedder each call is a round trip."""
+    counting = Counting()
+    asks = answers([proposal(brief, number) for number in (1, 2, 3)], [])
+    proposed = asyncio.run(propose_ideas(brief.model_copy(update={"memory": (an_idea(7),)}), asks, embedder=counting))
+    assert counting.asked == [1, 3, 0, 0, 0], "the memory, then each answer"
+    assert [(problem.code, problem.limit) for problem in proposed.problems] == [("idea_similar", -1.0)] * 3
 
 
 def test_a_keyword_that_the_cluster_does_not_have_is_left_out_and_said(brief: IdeaBrief) -> None:
@@ -316,8 +342,10 @@ def test_the_threshold_tells_a_paraphrase_from_another_point_on_the_same_subject
     one: tuple[str, str], title: str, description: str, is_same: bool
 ) -> None:
     memory = TopicMemory(())
-    memory.add(*one)
-    assert (memory.nearest(title, description).similarity >= SIMILAR) is is_same
+    known, asked = memory.vectors_of([one, (title, description)])
+    memory.add(one[0], known)
+    (nearest,) = memory.nearest(asked[None])
+    assert (nearest.similarity >= memory.repeat) is is_same
 
 
 def test_a_request_offers_unserved_clusters_first_under_their_own_numbers(brief: IdeaBrief) -> None:

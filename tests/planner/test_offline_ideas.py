@@ -4,10 +4,10 @@ from collections import Counter
 
 import pytest
 
-from pressroom.llm.embeddings import embed
+from pressroom.llm.embeddings import ON_DEVICE, OnDevice
 from pressroom.planner.angles import ANGLES
 from pressroom.planner.english import gerund, headline, read_phrase, with_article
-from pressroom.planner.topics import SIMILAR, about, count_sentences, title_key
+from pressroom.planner.topics import about, count_sentences, title_key
 from pressroom.records import Idea
 from tests.planner.idea_calendar import calendar, coffee_brief, coffee_clusters, coffee_site, propose
 
@@ -18,7 +18,7 @@ def test_sixty_days_of_a_site_with_fifteen_clusters_bring_new_ideas_only() -> No
     assert sum(proposed.missing for _, proposed in days) == 0
     ideas = [idea for _, proposed in days for idea in proposed.ideas]
     assert len({title_key(idea.title) for idea in ideas}) == len(ideas) == 240
-    assert nearest_within(ideas, 120) < SIMILAR + 0.0001
+    assert nearest_within(ideas, 120) < ON_DEVICE.repeat + 0.0001
     assert all(count_sentences(idea.description) in (2, 3) for idea in ideas)
     assert len({idea.angle for idea in ideas}) >= 15
     assert min(Counter(idea.cluster for idea in ideas).values()) >= 12, "every cluster has its turn, 16 times if all have enough to say"
@@ -34,12 +34,12 @@ def test_a_site_too_small_for_its_calendar_is_short_and_does_not_repeat_itself()
     assert any(proposed.missing for _, proposed in days)
     ideas = [idea for _, proposed in days for idea in proposed.ideas]
     assert len(ideas) > 24
-    assert nearest_within(ideas, 120) < SIMILAR + 0.0001
+    assert nearest_within(ideas, 120) < ON_DEVICE.repeat + 0.0001
 
 
 def nearest_within(ideas: list[Idea], window: int) -> float:
     """The highest similarity of any idea to one of the `window` before it."""
-    vectors = embed([about(idea.title, idea.description) for idea in ideas])
+    vectors = OnDevice().embed([about(idea.title, idea.description) for idea in ideas])
     return float(max((vectors[max(0, number - window) : number] @ vectors[number]).max() for number in range(1, len(ideas))))
 
 

@@ -31,7 +31,7 @@ def test_every_prompt_holds_every_rule_and_keeps_the_keywords_in_data_blocks(slu
     assert "espresso" not in request.instructions.lower().replace(brief.site.field.lower(), "")
     assert request.input.count("</data>") == 2, "a keyword closed its data block"
     assert str(brief.idea.id) not in request.input, "an id tells the model nothing and would make each question another one"
-    assert (request.purpose, request.temperature) == ("draft", 0.7)
+    assert (request.purpose, request.temperature) == ("draft", None)
 
 
 @pytest.mark.parametrize(

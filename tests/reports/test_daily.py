@@ -88,6 +88,20 @@ def test_a_failed_step_counts_until_it_has_run_again() -> None:
     assert state_of(changed(good_day(), runs=(failed, again))) == "complete"
 
 
+def test_a_day_whose_answers_are_in_a_batch_waits_and_is_neither_failed_nor_complete() -> None:
+    waiting = run("first", [step("writer/x_posts", 0, 9, state="waiting", counts={"waiting": 2})])
+    batched = calls("draft", 2, status="batched", cost_usd=Decimal(0), input_tokens=0)
+    day = changed(good_day(), runs=(waiting,), calls=(batched,))
+    report = daily_report(with_draft(day, 0, 2), PLATFORMS)
+    assert (report.state, report.failures, report.calls.pending, report.calls.paid) == ("waiting", (), 2, 0)
+    assert report.headline == "4 of 4 ideas and 11 of 12 drafts are there; 2 answers are on their way in a batch."
+    assert report.needs[0].command == "pressroom batches collect"
+    assert state_of(changed(day, runs=(run("first", waiting.steps, state="failed"),))) == "failed"
+    assert state_of(changed(day, runs=(waiting, run("second", [step("writer/x_posts", 100, 109)], after=100)))) == "complete"
+    given_back = calls("draft", 2, status="failed", error="the batch expired", cost_usd=Decimal(0))
+    assert state_of(with_draft(changed(day, calls=(given_back,)), 0, 2)) == "partial", "nothing is on its way any more"
+
+
 def test_a_run_that_died_before_its_first_step_is_a_failed_day() -> None:
     report = daily_report(changed(quiet_day(), runs=(run("lost", [], state="failed", error="the run's process ended without a word"),)))
     assert report.state == "failed"

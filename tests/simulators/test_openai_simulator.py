@@ -9,14 +9,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from openai import OpenAI
 from pydantic import BaseModel
 
 from simulators.openai import ERRORS, Failure, OpenAISimulator
+from simulators.openai_answers import INJECTED
+from simulators.openai_options import options
 
 
 class Post(BaseModel):
@@ -37,12 +38,6 @@ CHAT: dict[str, Any] = {
     "messages": [{"role": "system", "content": "Write."}, {"role": "user", "content": "About tides."}],
     "response_format": {"type": "json_schema", "json_schema": {"name": "Post", "schema": SCHEMA, "strict": True}},
 }
-
-
-@pytest.fixture
-def simulator() -> Iterator[OpenAISimulator]:
-    with OpenAISimulator() as running:
-        yield running
 
 
 def post(url: str, body: dict[str, Any] | None, *, key: str | None = "sk-test") -> tuple[int, dict[str, Any]]:
@@ -137,6 +132,34 @@ def test_an_answer_of_no_use_is_whole_on_the_wire_and_billed(simulator: OpenAISi
     assert (choice["message"]["refusal"] is not None) == (kind == "refusal")
 
 
+def test_an_answer_with_orders_and_markup_in_it_still_fits_its_schema(simulator: OpenAISimulator, client: OpenAI) -> None:
+    class Section(BaseModel):
+        kind: Literal["hook", "value"]
+        words: list[str]
+
+    class Script(BaseModel):
+        title: str
+        section: Section | None
+        length: int
+
+    simulator.answers = lambda asked: {"title": "Tides", "section": {"kind": "hook", "words": ["Look", "up"]}, "length": 2}
+    simulator.fail("injection")
+    script = client.responses.parse(model="gpt-4.1-mini", input="About tides.", text_format=Script).output_parsed
+    assert script
+    assert script.section
+    assert script.title == f"Tides {INJECTED}"
+    assert script.section.words == [f"Look {INJECTED}", f"up {INJECTED}"]
+    assert (script.section.kind, script.length) == ("hook", 2), "what may not be any words stays as it was"
+
+
+def test_a_model_that_gives_up_is_not_paid(simulator: OpenAISimulator) -> None:
+    simulator.fail("failed", times=2)
+    status, response = post(f"{simulator.base_url}/responses", RESPONSES)
+    assert (status, response["status"], response["error"]["code"], response["usage"]) == (200, "failed", "server_error", None)
+    assert post(f"{simulator.base_url}/chat/completions", CHAT)[0] == 500, "the other API has no such status"
+    assert simulator.stats()["answered"] == 0
+
+
 def test_a_failure_can_be_meant_for_some_requests_only(simulator: OpenAISimulator) -> None:
     simulator.fail("503", times=None, containing="knots")
     assert post(f"{simulator.base_url}/responses", RESPONSES)[0] == 200
@@ -194,6 +217,38 @@ def test_another_process_can_be_started_steered_and_counted() -> None:
             assert post(f"{root}/_control", {"fail": ["burn"]})[0] == 400
         finally:
             process.terminate()
+
+
+def test_another_process_sets_limits_and_batches_by_the_same_names(simulator: OpenAISimulator) -> None:
+    control = simulator.base_url.replace("/v1", "/_control")
+    orders = {"rpm": 2, "tpm": 500, "retry_after_header": False, "batch_latency": 3, "hold_batches": True, "finish_batches": True}
+    assert post(control, orders)[0] == 200
+    assert (simulator.limits.rpm, simulator.limits.tpm, simulator.retry_after_header) == (2, 500, False)
+    assert (simulator.batch_latency, simulator.hold_batches) == (3, True)
+    assert post(control, {"rpm": None})[0] == 200
+    assert (simulator.limits.rpm, simulator.limits.tpm) == (None, 500), "the other limit stays"
+    assert post(control, {"rpm": 0})[1]["message"] == "rpm is a whole number of 1 or more, or none; not 0"
+
+
+def test_the_command_line_sets_what_a_test_sets() -> None:
+    arguments = (
+        "--rpm 60 --tpm 9000 --no-retry-after --batch-latency 5 --hold-batches --fail 503@poll:2 --embedder simulators.nearness:near"
+    )
+    simulator = OpenAISimulator(**options([*arguments.split(), "--port", "0"]))
+    assert (simulator.limits.rpm, simulator.limits.tpm, simulator.retry_after_header) == (60, 9000, False)
+    assert (simulator.batch_latency, simulator.hold_batches, simulator.latency) == (5, True, 0)
+    assert simulator.failures == [Failure("503", 2, on="poll")]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--rpm", "0"), ("--answers", "nowhere:nothing"), ("--fail", "burn"), ("--fail", "503@home"), ("--fail", "empty@poll")],
+)
+def test_the_command_line_says_what_it_does_not_take(capsys: pytest.CaptureFixture[str], option: str, value: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        options([option, value])
+    assert ended.value.code == 2
+    assert f"argument {option}" in capsys.readouterr().err
 
 
 def test_an_unknown_failure_is_named_with_those_there_are() -> None:

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from pressroom.records import Usage, stable_id
-from pressroom.store.calls import Booked, Claim, Entry, Ledger, calls_of_run
+from pressroom.store.calls import Booked, Claim, Entry, Ledger, Ours, calls_of_run
 from pressroom.store.engine import Store
 from pressroom.store.locks import OwnerLock
 from pressroom.store.tables import AccountRow, ModelCallRow, SiteRow
@@ -58,7 +58,7 @@ def claimed_within(seconds: float, ledger: Ledger, entry: Entry) -> Claim:
 
 def test_a_claimed_request_is_busy_for_everybody_else_until_its_answer_is_booked(store: Store, owner: OwnerLock, entry: Entry) -> None:
     ledger = Ledger(store, owner)
-    assert ledger.claim(entry) == "ours"
+    assert ledger.claim(entry) == Ours()
     assert ledger.claim(entry) == "busy", "two tasks of one process would pay for the same answer"
     with OwnerLock(store) as other_owner:
         other = Ledger(store, other_owner)
@@ -75,7 +75,7 @@ def test_a_failed_request_can_be_asked_again_by_anybody(store: Store, owner: Own
         assert session.scalars(sa.select(ModelCallRow.error)).all() == ["the model endpoint answers 503"]
         assert calls_of_run(session, "run-1").failed == 1
     with OwnerLock(store) as other:
-        assert Ledger(store, other).claim(dataclasses.replace(entry, run_id="run-2")) == "ours"
+        assert Ledger(store, other).claim(dataclasses.replace(entry, run_id="run-2")) == Ours()
     with store.transaction() as session:
         assert session.scalars(sa.select(ModelCallRow.run_id)).all() == ["run-2"], "the run that pays is the run that is charged"
 
@@ -86,13 +86,13 @@ def test_a_pending_request_of_a_dead_process_is_taken_over(store: Store, owner: 
     dead.close()
     ledger = Ledger(store, owner)
     assert ledger.claim(entry) == "busy", "an owner that is gone for a moment is no proof: its database may be restarting"
-    assert claimed_within(5, ledger, entry) == "ours"
+    assert claimed_within(5, ledger, entry) == Ours()
 
 
 def test_a_process_that_lost_track_of_its_own_claim_may_claim_again(store: Store, owner: OwnerLock, entry: Entry) -> None:
     """The commit of a claim got through and its confirmation did not: the repeated statement finds a row of its own owner."""
     Ledger(store, owner).claim(entry)
-    assert Ledger(store, owner).claim(entry) == "ours"
+    assert Ledger(store, owner).claim(entry) == Ours()
 
 
 def test_of_two_answers_the_first_stands_and_both_bills_count(store: Store, owner: OwnerLock, entry: Entry) -> None:
@@ -101,7 +101,7 @@ def test_of_two_answers_the_first_stands_and_both_bills_count(store: Store, owne
     slow, fast = Ledger(store, presumed_dead), Ledger(store, owner)
     slow.claim(entry)
     presumed_dead.close()
-    assert claimed_within(5, fast, entry) == "ours"
+    assert claimed_within(5, fast, entry) == Ours()
     first = fast.book(entry.request_hash, {"id": "fast"}, USAGE, COST, attempts=1)
     assert slow.book(entry.request_hash, {"id": "slow"}, USAGE, COST, attempts=1).body == first.body
     assert fast.book(entry.request_hash, {"id": "fast"}, USAGE, COST, attempts=1).body == first.body, "booking is not safe to repeat"

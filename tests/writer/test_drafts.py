@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from pressroom.errors import OverBudget, Permanent, Transient
+from pressroom.errors import Deferred, OverBudget, Permanent, Transient
 from pressroom.llm.types import Request
 from pressroom.platforms.base import DraftBrief, Platform
 from pressroom.platforms.registry import platform, platforms
@@ -100,6 +100,17 @@ def test_a_draft_that_the_model_refuses_is_failed_and_says_so() -> None:
     assert len(set(written.calls)) == 4
 
 
+def test_drafts_that_wait_for_a_batch_are_named_and_the_others_saved() -> None:
+    work = on("x")
+    waits = {f"{brief.idea.id}/x" for brief, _ in work[1:]}
+    saved: list[Written] = []
+    drafts = write(work, Scripted(lambda _, request: Deferred("in batch 7") if request.item in waits else request.offline()), saved.append)
+    assert ([one.draft.idea_id for one in saved], drafts.failed) == ([work[0][0].idea.id], ())
+    assert [(each.idea_id, each.reason) for each in drafts.awaited] == [(brief.idea.id, "in batch 7") for brief, _ in work[1:]]
+    nothing = write(work[1:], Scripted(lambda *_: Deferred("in batch 7")))
+    assert (nothing.written, len(nothing.awaited)) == ((), 2), "to wait is no outage"
+
+
 def test_one_draft_without_an_answer_leaves_the_others_saved() -> None:
     work = on("x", "linkedin")
     unlucky = f"{work[2][0].idea.id}/x"
@@ -125,10 +136,11 @@ def test_nothing_to_write_is_no_outage() -> None:
 
 
 class Slow:
-    """Answers offline: the first request at once, those after it when a minute is over; one of them fails for good after 0.1 s."""
+    """Answers offline: the first request at once, those after it when a minute is over; one of them fails for good after `after` s."""
 
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, error: Exception, *, after: float = 0.1) -> None:
         self.error = error
+        self.after = after
         self.asked = 0
         self.cancelled = 0
 
@@ -138,7 +150,7 @@ class Slow:
         if number == 1:
             return await Scripted().ask(request)
         if number == 2:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(self.after)
             raise self.error
         try:
             await asyncio.sleep(60)
@@ -164,16 +176,18 @@ def test_an_error_that_concerns_all_stops_all_and_what_is_finished_is_saved(erro
 
 def test_a_run_that_is_cancelled_keeps_the_draft_that_is_being_saved() -> None:
     saved: list[Written] = []
+    saving = threading.Event()
 
     def save(written: Written) -> None:
+        saving.set()
         time.sleep(0.3)
         saved.append(written)
 
     work = on("x", "linkedin")
 
     async def cancelled() -> None:
-        task = asyncio.create_task(write_drafts(work, Slow(Permanent("never")), save))
-        await asyncio.sleep(0.05)
+        task = asyncio.create_task(write_drafts(work, Slow(Permanent("never"), after=60), save))
+        await asyncio.to_thread(saving.wait)
         task.cancel()
         await task
 

@@ -1,0 +1,78 @@
+"""Running versions of prompts over their cases, all together, through the gateway."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+from pressroom.errors import BadInput
+from pressroom.evaluation.cases import Case, CaseResult
+from pressroom.evaluation.scores import Scores, scores_of
+from pressroom.llm.models import ModelRoutes, PurposeModel, model_table
+from pressroom.llm.prices import price_table
+from pressroom.llm.types import Asks, Routes
+from pressroom.platforms.weighted import weighted_length
+from pressroom.prompts.load import Prompt, PromptPurpose
+from pressroom.settings import Settings
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A prompt's versions, the house's first, and the cases that each is asked about."""
+
+    versions: tuple[Prompt, ...]
+    cases: tuple[Case, ...]
+
+    @property
+    def size(self) -> int:
+        return len(self.versions) * len(self.cases)
+
+    def check(self) -> None:
+        """Renders every first request. Raises BadInput that names what a version lacks, before anything is asked or paid."""
+        for version in self.versions:
+            for case in self.cases:
+                case.first_request(version)
+
+
+async def run(
+    evaluations: Sequence[Evaluation], gateway: Asks, *, in_flight: int, on_case: Callable[[], None] = lambda: None
+) -> list[tuple[Scores, ...]]:
+    """The scores of each evaluation's versions. `on_case` is called after each case.
+
+    Everything is asked together, `in_flight` calls at most. The first error ends all of it: figures with holes would be compared as
+    if they had none, and what was answered is in the ledger, free for the next run. Raises what the gateway raises.
+    """
+    slots = asyncio.Semaphore(in_flight)
+
+    async def one(case: Case, version: Prompt) -> CaseResult:
+        result = await case.run(gateway, version, slots)
+        on_case()
+        return result
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            # The versions of a case in turn: what is slow at first, a new connection, is slow for all of them.
+            tasks = [[[group.create_task(one(case, version)) for version in each.versions] for case in each.cases] for each in evaluations]
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    results = [[[task.result() for task in of_case] for of_case in of_prompt] for of_prompt in tasks]
+    by_version = [zip(*rows, strict=True) for rows in results]
+    return [tuple(map(scores_of, each.versions, columns)) for each, columns in zip(evaluations, by_version, strict=True)]
+
+
+def warm_up(routes: Routes) -> None:
+    """Loads what the first answers need: the 0.9 s of the SDK and the second of X's tables are no time of an answer."""
+    for provider in routes.providers():
+        provider.warm_up()
+    weighted_length("")
+
+
+def routes_for(settings: Settings, model: str | None = None) -> ModelRoutes:
+    """The models of the settings, or `model` in place of each. Nobody stands in: an evaluation of two models would be one of neither."""
+    if model and settings.llm_kind == "offline":
+        raise BadInput(f"--model {model}: PRESSROOM_LLM is offline, no model is asked; set OPENAI_API_KEY")
+    price_table(settings.prices)  # a bad one is said now, not when the first answer is paid
+    table = model_table(settings.models)
+    change: dict[str, object] = {"fallback": ()} | ({"model": model, "reasoning": None} if model else {})
+    alone = {purpose: table.purposes.get(purpose, PurposeModel()).model_copy(update=change) for purpose in get_args(PromptPurpose)}
+    return ModelRoutes(table.model_copy(update={"purposes": table.purposes | alone}), settings)

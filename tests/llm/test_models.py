@@ -1,0 +1,115 @@
+"""The table of models by purpose, and what a person writes beside it."""
+
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from pydantic import SecretStr
+
+from pressroom.errors import BadInput
+from pressroom.llm.models import ModelRoutes, model_routes, model_table
+from pressroom.llm.openai_embeddings import OpenAIEmbeddings
+from pressroom.llm.openai_provider import OpenAIProvider
+from pressroom.llm.types import Purpose
+from pressroom.settings import Settings
+
+KEY = SecretStr("sk-test")
+
+
+def routes(table: str, tmp_path: Path, **settings: Any) -> ModelRoutes:
+    path = tmp_path / "models.yaml"
+    path.write_text(table, encoding="utf-8")
+    return model_routes(Settings(llm="openai", openai_api_key=KEY, models=path, **settings))
+
+
+def served_by(found: ModelRoutes, purpose: Purpose) -> list[tuple[str, str]]:
+    return [(provider.name, provider.model) for provider in found.of(purpose).providers]
+
+
+def test_without_a_table_every_purpose_has_the_settings_model_and_vectors_are_made_here() -> None:
+    found = model_routes(Settings(llm="openai", openai_api_key=KEY, llm_model="gpt-4.1"))
+    for purpose in get_args(Purpose):
+        expected = {"embedding": ("offline", "offline"), "image": ("openai", "gpt-image-1")}.get(purpose, ("openai", "gpt-4.1"))
+        assert served_by(found, purpose) == [expected]
+    assert (found.of("idea").temperature, found.of("draft").temperature) == (0.8, 0.7)
+
+
+def test_without_a_key_everything_is_made_on_this_machine() -> None:
+    found = model_routes(Settings(llm="offline"))
+    assert {name for purpose in get_args(Purpose) for name, _ in served_by(found, purpose)} == {"offline"}
+
+
+def test_a_purpose_gets_its_own_model_with_those_that_stand_in_and_leaves_the_others(tmp_path: Path) -> None:
+    table = """
+        providers: {local: {base_url: "http://127.0.0.1:11434/v1"}}
+        purposes: {draft: {model: gpt-5-mini, timeout_s: 90, fallback: [{model: gpt-4.1-mini}, {provider: local, model: llama3.3}]}}
+    """
+    found = routes(table, tmp_path)
+    assert served_by(found, "draft") == [("openai", "gpt-5-mini"), ("openai", "gpt-4.1-mini"), ("local", "llama3.3")]
+    assert (found.of("draft").timeout_s, found.of("draft").temperature) == (90, 0.7), "what the file does not name stays"
+    assert served_by(found, "idea") == [("openai", "gpt-4.1-mini")]
+    local = found.of("draft").providers[2]
+    assert isinstance(local, OpenAIProvider)
+    assert (local.base_url, local.api) == ("http://127.0.0.1:11434/v1", "chat")
+    assert local.lane == "127.0.0.1:11434/llama3.3", "another endpoint has a pace of its own"
+
+
+def test_an_endpoint_takes_its_key_from_the_variable_that_the_table_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = """
+        providers: {house: {base_url: "https://models.example/v1", key: HOUSE_KEY}}
+        purposes: {idea: {provider: house, model: large}}
+    """
+    with pytest.raises(BadInput, match="the provider house needs its key in HOUSE_KEY, which is not set"):
+        routes(table, tmp_path)
+    monkeypatch.setenv("HOUSE_KEY", "sk-house")
+    provider = routes(table, tmp_path).of("idea").providers[0]
+    assert isinstance(provider, OpenAIProvider)
+    assert provider.key.get_secret_value() == "sk-house"
+
+
+def test_two_purposes_with_the_same_model_share_one_client(tmp_path: Path) -> None:
+    found = routes("purposes: {}", tmp_path)
+    assert found.of("idea").providers[0] is found.of("draft").providers[0]
+
+
+def test_vectors_of_an_endpoint_name_their_space_by_all_that_decides_them(tmp_path: Path) -> None:
+    found = routes("purposes: {embedding: {provider: openai, model: text-embedding-3-large, dimension: 1024}}", tmp_path)
+    (provider,) = found.of("embedding").providers
+    assert isinstance(provider, OpenAIEmbeddings)
+    assert provider.space == "openai/text-embedding-3-large@1024"
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("purposes: {poem: {model: x}}", "purposes.poem"),
+        ("purposes: {draft: {modell: x}}", "purposes.draft.modell"),
+        ("purposes: {draft: {temperature: 3}}", "purposes.draft.temperature"),
+        ("purposes: {draft: gpt-5}", "purposes.draft"),
+        ("purposes: {draft: {provider: nobody, model: x}}", "purpose draft names the provider nobody, expected one of openai"),
+        (
+            "{providers: {a: {base_url: 'http://a/v1'}}, purposes: {draft: {provider: a}}}",
+            "purpose draft names the provider a without a model",
+        ),
+        ("providers: {openai: {base_url: 'http://a/v1'}}", "the provider name openai is taken"),
+        ("providers: {a: {api: chat}}", "providers.a.base_url"),
+        ("purposes: {draft: {provider: on-device}}", "on-device makes embeddings only"),
+        ("purposes: {embedding: {provider: offline}}", "offline writes texts only"),
+        ("purposes: [1, 2]", "expected a mapping"),
+        ("just words", "expected a mapping"),
+        ("purposes: {draft: {model: [", "line 1: not YAML"),
+    ],
+)
+def test_a_table_that_is_wrong_is_one_line_with_the_file_and_the_place(tmp_path: Path, table: str, message: str) -> None:
+    path = tmp_path / "models.yaml"
+    path.write_text(table, encoding="utf-8")
+    with pytest.raises(BadInput) as caught:
+        model_table(path)
+    assert "models.yaml" in str(caught.value)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_table_that_is_not_there_is_one_line_too(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"PRESSROOM_MODELS: .*none\.yaml cannot be read"):
+        model_table(tmp_path / "none.yaml")
