@@ -10,6 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -26,6 +27,12 @@ for name in list(os.environ):
         del os.environ[name]
 Settings.model_config["env_file"] = None
 os.environ["PYTHONPATH"] = sys.path[0]  # for the processes that tests start, in whatever folder
+
+# The same examples in every run: a law that breaks is found by whoever changes it, not by whoever comes next. HYPOTHESIS_PROFILE=explore
+# looks for new ones.
+hypothesis.settings.register_profile("same", derandomize=True)
+hypothesis.settings.register_profile("explore", max_examples=1000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 # A test run that is killed leaves its server to this idle time.
 IDLE_S = 120

@@ -209,6 +209,7 @@ def booked(store: Store) -> dict[tuple[str, str], dict[str, Any]]:
         return {(row.prompt_id, row.item): row.request for row in session.execute(sa.select(ModelCallRow)).scalars()}
 
 
+@pytest.mark.long
 def test_render_shows_word_for_word_what_a_run_asked(desk: Callable[..., Desk], store: Store) -> None:
     """The command and the assets build their questions by the same functions; the ledger says what the assets asked."""
     brew = desk()

@@ -1,7 +1,6 @@
 """Whole runs: the real command, jobs and Dagster instance, against a real database and a simulated endpoint."""
 
 import json
-import multiprocessing
 import os
 import sys
 import time
@@ -20,6 +19,7 @@ from content_assets.partitions import DATE_TAG, SITE_TAG, key_of
 from pressroom.settings import load_settings
 from simulators.openai import OpenAISimulator
 from tests.answers import answers
+from tests.processes import PROCESSES
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,12 +39,7 @@ WORDS = ["best {}", "{} price", "how to clean a {}", "{} for beginners", "{} vs 
 KEYWORDS = "keyword,volume\n" + "".join(f"{word.format(topic)},{100 + len(topic) * len(word)}\n" for topic in TOPICS for word in WORDS)
 
 
-# Every command is a process of its own, as a person would start it, forked from a server that has done the imports: they are 4 of
-# the 8 seconds of a run, and a fresh interpreter's are measured elsewhere.
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(
-    ["definitions", "cli.main", "cli.run", "openai", "numpy", "pressroom.store.engine", "pressroom.planner.ideas"]
-)
+# Every command is a process of its own, as a person would start it; a fresh interpreter's imports are measured elsewhere.
 
 
 @dataclass

@@ -167,6 +167,7 @@ def test_refinements_go_out_with_the_next_batch(instance: dg.DagsterInstance, st
     assert report(instance, store)["state"] == "complete"
 
 
+@pytest.mark.long
 def test_a_run_at_once_in_between_pays_for_nothing_that_is_in_a_batch(
     instance: dg.DagsterInstance, store: Store, model: OpenAISimulator
 ) -> None:
@@ -192,6 +193,7 @@ def test_a_fresh_day_in_batches_is_asked_afresh_once(instance: dg.DagsterInstanc
     assert (model.count, len(model.batch_lines)) == (10, 10)
 
 
+@pytest.mark.long
 def test_a_single_asset_that_waited_goes_on_alone(instance: dg.DagsterInstance, store: Store, model: OpenAISimulator) -> None:
     """Whoever materialises the ideas in the UI has not asked for drafts."""
     run(instance, KEYWORDS, CLUSTERS, config={})
@@ -211,6 +213,7 @@ def test_a_day_that_is_at_work_is_left_to_the_next_tick(instance: dg.DagsterInst
     assert [request.run_key for request in first] == [request.run_key for request in second], "a run key holds for good"
 
 
+@pytest.mark.long
 def test_batches_that_bring_nothing_end_in_a_report_and_not_in_a_circle(
     instance: dg.DagsterInstance, store: Store, model: OpenAISimulator
 ) -> None:

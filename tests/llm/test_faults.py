@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 
 from pressroom.errors import PressroomError, Transient, Unreachable
+from pressroom.llm import pace
 from pressroom.llm.gateway import Exchange
 from pressroom.llm.pace import FAILING_FOR_S, FAILURES, LONGEST_OPEN_S, LONGEST_PAUSE_S, OPEN_S, Lane, Rules
 from pressroom.llm.refine import refine
@@ -295,9 +296,17 @@ def test_what_the_endpoint_says_is_left_is_shared_and_hardly_ever_passed(
     assert simulator.limits.throttled <= 15, "more was sent in vain than can have been on its way when the limit was first seen"
 
 
-def test_what_fails_for_a_moment_does_not_open_the_circuit(
-    store: Store, scope: Scope, simulator: OpenAISimulator, exchange: MakeExchange, ask_for: MakeRequest
+def test_what_breaks_all_calls_in_flight_in_one_moment_does_not_open_the_circuit(
+    store: Store,
+    scope: Scope,
+    simulator: OpenAISimulator,
+    exchange: MakeExchange,
+    ask_for: MakeRequest,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """A proxy is restarted: answers that have been on their way for longer than an outage takes are cut off together."""
+    monkeypatch.setattr(pace, "FAILING_FOR_S", 1.0)
+    simulator.latency = 1.3
     simulator.fail("reset", times=3 * FAILURES)
     gateway = exchange(tries=20).gateway(scope)
 

@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
@@ -30,14 +31,19 @@ MakePacer = Callable[..., Pacer]
 
 
 class Faulty(LaneBook):
-    """A database that is away as long as `error` says so."""
+    """A database that is away as long as `error` says so; `decided` is called once, before the next decision comes back."""
 
     error: Exception | None = None
+    decided: Callable[[], object] | None = None
 
     def turn(self, lane: str, decide: Decide[R]) -> R:
         if self.error:
             raise self.error
-        return super().turn(lane, decide)
+        result = super().turn(lane, decide)
+        then, self.decided = self.decided, None
+        if then:
+            then()
+        return result
 
 
 @pytest.fixture
@@ -175,6 +181,27 @@ def test_who_goes_in_the_moment_of_its_turn_gives_it_back(store: Store, make: Ma
                 await asyncio.sleep(0)
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
+        await until(store, [])
+        await pacer.turn(LANE, "pier", 100)
+
+    run(work())
+
+
+def test_who_goes_while_its_turn_is_decided_gives_it_back(store: Store, make: MakePacer, books: Callable[[], Faulty]) -> None:
+    book = books()
+    pacer = make(book, in_flight=1)
+
+    async def work() -> None:
+        loop, gone = asyncio.get_running_loop(), threading.Event()
+        asking = asyncio.ensure_future(pacer.turn(LANE, "harbour", 100))
+        asking.add_done_callback(lambda task: gone.set())
+
+        def cancel() -> None:
+            loop.call_soon_threadsafe(asking.cancel)
+            assert gone.wait(PATIENCE_S)
+
+        book.decided = cancel
+        await asyncio.gather(asking, return_exceptions=True)
         await until(store, [])
         await pacer.turn(LANE, "pier", 100)
 

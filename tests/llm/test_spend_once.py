@@ -1,7 +1,6 @@
 """Processes that are killed in the middle of their calls, and processes that want the same answer at once."""
 
 import asyncio
-import multiprocessing
 import os
 import random
 import time
@@ -32,13 +31,10 @@ from pressroom.store.tables import DraftVersionRow, ModelCallRow
 from pressroom.writer.drafts import Written, write_drafts
 from simulators.openai import OpenAISimulator
 from tests.answers import answers
+from tests.processes import PROCESSES
 from tests.samples import DAY, SITE, an_idea, call_booked, site_applied
 
 IDEAS, DRAFTS, IN_FLIGHT, LATENCY_S = 5, 15, 4, 0.08
-# Forked from a server that has done the imports: they take 2 s, and it is not them that are killed here.
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.llm.test_spend_once", "openai", "tenacity.asyncio"])
-
 BACKGROUND = "purposes: {draft: {background: true}}"
 
 
@@ -165,8 +161,8 @@ def texts_of(store: Store, generation: str) -> list[tuple[object, ...]]:
 @pytest.mark.parametrize(
     ("models", "kills", "seed"),
     [
-        pytest.param("", 6, 0, id="6 kills"),
-        pytest.param(BACKGROUND, 6, 1, id="6 kills, in the background"),
+        pytest.param("", 3, 0, id="3 kills"),
+        pytest.param(BACKGROUND, 3, 1, id="3 kills, in the background"),
         *(pytest.param("", 50, seed, id=f"50 kills, {seed}", marks=pytest.mark.long) for seed in range(2, 6)),
         *(pytest.param(BACKGROUND, 25, seed, id=f"25 kills in the background, {seed}", marks=pytest.mark.long) for seed in range(6, 8)),
     ],
