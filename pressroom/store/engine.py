@@ -1,5 +1,6 @@
 """The database as the product sees it: `open_store(settings)` gives a `Store`, and a store gives transactions."""
 
+import logging
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -34,6 +35,14 @@ RETRY_FOR_S, RETRY_FIRST_WAIT_S, RETRY_LONGEST_WAIT_S = 15, 0.1, 2
 # SQLSTATEs after which the same transaction may succeed. 08: connection; 40: deadlock, serialisation; 53300: too many connections;
 # 55P03: lock not available; 57P: server shut down, crashed or starting.
 PASSING = ("08", "40", "53300", "55P03", "57P01", "57P02", "57P03", "57P05")
+
+
+def _is_no_row(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("Row ")
+
+
+# At DEBUG SQLAlchemy logs each row that it reads, answers and prompts with it; `hide_parameters` hides only what is sent.
+logging.getLogger("sqlalchemy.engine.Engine").addFilter(_is_no_row)
 
 
 class Store:
