@@ -23,7 +23,8 @@ from tests.samples import SITE, site_applied
 NAME = "gateway"
 CALLS, LATENCY_S, ROUNDS = 500, 1.0, 5
 REPLAYED = 1000
-MOST_RATIO, MOST_CPU_MS, MOST_REPLAY_S = 1.25, 4.0, 2.0
+MOST_RATIO, MOST_REPLAY_S = 1.25, 2.0
+MOST_CPU_RATIO = 4.0 / 2.4  # 4 ms a call on a machine where the bare SDK takes 2.4
 
 
 @dataclass(frozen=True)
@@ -113,12 +114,13 @@ def main() -> None:
         met=median <= MOST_RATIO,
     )
     cpu, bare_cpu = ([1000 * each.cpu / CALLS for each in rounds] for rounds in (ours, bare))
+    median = statistics.median(cpu) / statistics.median(bare_cpu)
     parts.line(
         NAME,
         f"CPU {min(cpu):.2f} ms a call, median {statistics.median(cpu):.2f}",
-        f"{min(cpu) / min(bare_cpu):.2f} × the bare SDK's {min(bare_cpu):.2f} ms",
-        target=f"≤ {MOST_CPU_MS:g} ms",
-        met=statistics.median(cpu) <= MOST_CPU_MS,
+        f"{min(cpu) / min(bare_cpu):.2f} × the bare SDK's {min(bare_cpu):.2f} ms; medians {median:.2f} ×",
+        target=f"≤ {MOST_CPU_RATIO:.2f} ×: 4 ms where the bare SDK takes 2.4",
+        met=median <= MOST_CPU_RATIO,
     )
     parts.line(
         NAME,

@@ -39,6 +39,10 @@ class BadInput(Permanent):
     exit_code = 2
 
 
+class Refused(BadInput):
+    """A video that is not screened. The message is the reason, one sentence that its owner understands."""
+
+
 class Blocked(PressroomError):
     """Refused before anything was spent: the work may start when the cause is gone."""
 

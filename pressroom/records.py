@@ -217,7 +217,7 @@ class Draft(Record):
 
 
 class Usage(Record):
-    """Tokens of one model call, as the endpoint billed them."""
+    """What one model call used, as the endpoint billed it: tokens, images, milliseconds of a machine."""
 
     input: int = 0
     cached: int = 0  # of the input: read from the endpoint's cache
@@ -225,6 +225,7 @@ class Usage(Record):
     output: int = 0
     reasoning: int = 0  # of the output
     images: int = 0
+    compute_ms: int = 0
 
 
 @dataclass
@@ -237,3 +238,127 @@ class Tally:
     output_tokens: int = 0
     cost_usd: Decimal = field(default_factory=Decimal)
     unpriced: int = 0
+
+
+# The media line. Times are whole milliseconds of presentation time, counted from the first frame; a span is [start_ms, end_ms).
+
+VideoState = Literal["uploaded", "processing", "verification", "completed", "refused", "duplicate", "failed", "blocked"]
+Detector = Literal["transcript", "screen_text", "objects", "nudity", "violence", "flagged_terms", "picture", "sound"]
+Modality = Literal["visual", "speech", "text", "sound"]
+RiskAction = Literal["pass", "review", "block", "escalate"]
+Outcome = Literal["block", "review", "incomplete", "clear"]
+
+
+class Probe(Record):
+    """What a video file is, as its packets say: the header's own figures are not believed where they differ."""
+
+    container: str
+    size: int = Field(description="Bytes.")
+    duration_ms: int
+    start_ms: int = Field(default=0, description="Presentation time of the first frame in the file's own clock.")
+    video_codec: str
+    pixel_format: str
+    width: int = Field(description="As shown: after rotation.")
+    height: int
+    rotation: int = Field(default=0, description="Degrees clockwise that the decoded picture is turned before it is shown.")
+    fps: float = Field(description="Frames a second, on average.")
+    video_packets: int
+    keyframes: int
+    largest_keyframe_gap_ms: int
+    audio_codec: str | None = None
+    sample_rate: int | None = None
+    channels: int | None = None
+
+
+class Frame(Record):
+    """One sampled frame. `key` is its JPEG's file name; `same_as` is the frame that stands for it when detectors are paid by the frame."""
+
+    number: int
+    at_ms: int
+    key: str
+    hash: str = Field(pattern=r"^[0-9a-f]{16}$", description="64-bit difference hash.")
+    sharpness: float = Field(description="Variance of the Laplacian of the 8-bit luma.")
+    black: bool = False
+    frozen: bool = False
+    flash: bool = False
+    same_as: int | None = None
+
+
+class Coverage(Record):
+    """How much of a video a detector looked at. What is not `analysed` is never called clean.
+
+    `seconds` of `of_s` were looked at; `largest_gap_s` is the longest stretch between two looks. `stood_for` of the `looks` were
+    near-identical frames that another one stands for. `reason` is one sentence for people wherever something is missing.
+    """
+
+    detector: Detector
+    state: Literal["analysed", "failed", "skipped", "unsupported"]
+    version: str = ""
+    seconds: float = 0.0
+    of_s: float = 0.0
+    largest_gap_s: float | None = None
+    looks: int = 0
+    stood_for: int = 0
+    reason: str = ""
+
+    @property
+    def fraction(self) -> float:
+        """The part that was looked at, 0 to 1."""
+        return min(1.0, self.seconds / self.of_s) if self.of_s > 0 else 0.0
+
+
+class Signal(Record):
+    """One normalised finding of one detector. `score` is None where the model gives none; `box` is left, top, right, bottom, 0 to 1."""
+
+    detector: Detector
+    number: int
+    start_ms: int
+    end_ms: int
+    label: str
+    version: str
+    score: float | None = Field(default=None, ge=0, le=1)
+    box: tuple[float, float, float, float] | None = None
+    text: str | None = None
+    frame: int | None = None
+    call: str | None = Field(default=None, description="Request hash of the paid call that found it.")
+
+
+class Evidence(Record):
+    """What a trigger stands on: one signal, with its frame or its words."""
+
+    detector: Detector
+    signal: int
+    at_ms: int
+    label: str
+    score: float | None = None
+    frame: int | None = None
+    text: str | None = None
+
+
+class Trigger(Record):
+    """Signals merged under one risk code."""
+
+    number: int
+    code: str
+    title: str
+    severity: int = Field(ge=0, le=3)
+    modality: Modality
+    action: RiskAction
+    start_ms: int
+    end_ms: int
+    peak: float | None = None
+    detectors: tuple[Detector, ...]
+    evidence: tuple[Evidence, ...]
+    rule: str = Field(description="The rule in one line: label, threshold, minimum length.")
+    crosswalk: dict[str, str] = Field(default_factory=dict)
+
+
+class Verdict(Record):
+    """The machine's outcome for a video under one policy, why, and what was not analysed: always said beside it."""
+
+    outcome: Outcome
+    why: str
+    policy: str
+    priority: bool = Field(default=False, description="A trigger escalates: it goes first, and to the role that may.")
+    role: str | None = None
+    not_analysed: tuple[str, ...] = ()

@@ -140,10 +140,11 @@ class OpenAIProvider:
         client = await self._ready()
         parameters = self._parameters(request)
         if not self.background:
-            return self._raw(*await self._received(self._calls(client).create(**parameters), request))
+            return self._raw(*await self._received(self._calls(client).create(**_as_they_are(parameters)), request))
         if ticket.remote_id is None:
             # The endpoint keeps what it makes in the background until it is fetched: that needs `store`.
-            begun = await self._received(self._calls(client).create(**parameters | {"background": True, "store": True}), request)
+            parameters |= {"background": True, "store": True}
+            begun = await self._received(self._calls(client).create(**_as_they_are(parameters)), request)
             raw = self._raw(*begun)
             if raw.body.get("status") not in UNFINISHED:
                 return raw
@@ -314,6 +315,12 @@ class OpenAIProvider:
         asked = request.instructions + request.input
         quoted = any(said[start : start + 16] in asked for start in range(max(1, len(said) - 15)))
         return "" if not said or secret or quoted else f": {said}"
+
+
+def _as_they_are(parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters as arguments of the SDK, which looks for types of its own in all except in `extra_body`: a sixth of a call's CPU."""
+    required = {name: parameters[name] for name in ("model", "messages") if name in parameters}
+    return required | {"extra_body": {name: value for name, value in parameters.items() if name not in required}}
 
 
 def _schema(request: Request[T]) -> dict[str, Any]:

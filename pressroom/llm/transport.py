@@ -8,7 +8,7 @@ from openai import DefaultAsyncHttpxClient
 
 # A pool looks through all its connections at every request and every end of one: at 500 in flight that was a third of a call's CPU.
 POOLS = 10
-CONNECTIONS = httpx2.Limits(max_connections=None, max_keepalive_connections=20)  # of one pool; the gateway bounds the calls
+CONNECTIONS = httpx2.Limits(max_connections=None, max_keepalive_connections=100)  # of one pool; the gateway bounds the calls
 
 
 def http_client() -> httpx2.AsyncClient:

@@ -34,7 +34,7 @@ _c = _calls.c
 _here = _c.request_hash == sa.bindparam("key")
 _ROW = sa.select(
     *(_c.request_hash, _c.status, _c.owner, _c.remote_id, _c.batch_id, _c.answer, _c.cost_usd),
-    *(_c.input_tokens, _c.cached_tokens, _c.cache_write_tokens, _c.output_tokens, _c.reasoning_tokens, _c.images),
+    *(_c.input_tokens, _c.cached_tokens, _c.cache_write_tokens, _c.output_tokens, _c.reasoning_tokens, _c.images, _c.compute_ms),
 )
 _FIND = _ROW.where(_c.request_hash.in_(sa.bindparam("keys", expanding=True)), _c.status.in_(["answered", "batched"]))
 _LOOK = _ROW.where(_here)
@@ -56,7 +56,7 @@ _REMEMBER = (
     .where(_here, _c.status == "pending", _c.owner == sa.bindparam("me"))
     .values(remote_id=sa.bindparam("remote", type_=sa.String))
 )
-_SPENT = ("input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens", "images", "cost_usd")
+_SPENT = ("input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens", "images", "compute_ms", "cost_usd")
 _BOOK = (
     sa.update(_calls)
     .where(_here, _c.status != "answered")
@@ -145,7 +145,7 @@ class Ledger:
             self._in_work.add(key)
         claim: Claim = "busy"
         try:
-            claim = self._store.retrying(lambda session: self._claim(session, entry))
+            claim = self._store.each_alone(lambda database: self._claim(database, entry))
         finally:
             if not isinstance(claim, Ours):
                 self._done(key)
@@ -153,13 +153,13 @@ class Ledger:
 
     def find(self, request_hashes: Sequence[str]) -> dict[str, Booked | Batched]:
         """Those of these requests that are answered, or in a batch."""
-        rows = self._store.retrying(lambda session: session.connection().execute(_FIND, {"keys": list(request_hashes)}).all())
+        rows = self._store.each_alone(lambda database: database.execute(_FIND, {"keys": list(request_hashes)}).all())
         return {row.request_hash: Batched(row.batch_id) if row.status == "batched" else _booked(row) for row in rows}
 
     def remember(self, request_hash: str, remote_id: str | None) -> None:
         """Books the id under which the endpoint makes the answer, so that whoever takes the call over asks for that one."""
         values = {"key": request_hash, "me": self._owner.key, "remote": remote_id}
-        self._store.retrying(lambda session: session.connection().execute(_REMEMBER, values))
+        self._store.each_alone(lambda database: database.execute(_REMEMBER, values))
 
     def book(self, request_hash: str, body: dict[str, Any], usage: Usage | None, cost_usd: Decimal | None, *, attempts: int) -> Booked:
         """Books an answer, in one statement, and returns what stands. Safe to repeat.
@@ -168,6 +168,9 @@ class Ledger:
         """
         answer = storable_answer(body, usage, cost_usd)
         try:
+            values = _booking(request_hash, answer, attempts)
+            if self._store.each_alone(lambda database: database.execute(_BOOK, values).one_or_none()):
+                return answer
             return self._store.retrying(lambda session: book_in(session, request_hash, answer, attempts=attempts))
         finally:
             self._done(request_hash)
@@ -176,7 +179,7 @@ class Ledger:
         """Says that no answer came, and why; whoever asks next asks anew."""
         values = {"key": request_hash, "me": self._owner.key, "why": _storable(error), "tries": attempts}
         try:
-            self._store.retrying(lambda session: session.connection().execute(_FAIL, values))
+            self._store.each_alone(lambda database: database.execute(_FAIL, values))
         finally:
             self._done(request_hash)
 
@@ -188,8 +191,9 @@ class Ledger:
         with self._mutex:
             self._in_work.discard(request_hash)
 
-    def _claim(self, session: Session, entry: Entry) -> Claim:
-        database, key, me = session.connection(), {"key": entry.request_hash}, self._owner.key
+    def _claim(self, database: sa.Connection, entry: Entry) -> Claim:
+        """Each statement is safe alone: a row is entered only where there is none, and taken over only as it was seen."""
+        key, me = {"key": entry.request_hash}, self._owner.key
         row = database.execute(_LOOK, key).one_or_none()
         if row is None:
             fields = vars(entry) | {"request": _storable(entry.request), "status": "pending", "owner": me}
@@ -198,15 +202,15 @@ class Ledger:
             return _booked(row)
         if row.status == "batched":
             return Batched(row.batch_id)
-        if row.status == "pending" and row.owner != me and not self._is_dead(session, row):
+        if row.status == "pending" and row.owner != me and not self._is_dead(database, row):
             return "busy"
         seen = {"seen_status": row.status, "seen_owner": row.owner}
         taken = database.execute(_TAKE, key | seen | {"me": me, "for_asset": entry.asset, "for_run": entry.run_id}).one_or_none()
         return Ours(row.remote_id) if taken else "busy"
 
-    def _is_dead(self, session: Session, row: sa.Row[*tuple[Any, ...]]) -> bool:
+    def _is_dead(self, database: sa.Connection, row: sa.Row[*tuple[Any, ...]]) -> bool:
         """Whether the row's owner is gone, and was when this was asked a while ago."""
-        if row.owner is not None and OwnerLock.is_alive(session, row.owner):
+        if row.owner is not None and OwnerLock.is_alive(database, row.owner):
             self._looked_dead.pop(row.request_hash, None)
             return False
         return time.monotonic() - self._looked_dead.setdefault(row.request_hash, time.monotonic()) > DEAD_FOR_S
@@ -233,16 +237,21 @@ def storable_answer(body: dict[str, Any], usage: Usage | None, cost_usd: Decimal
 
 def book_in(session: Session, request_hash: str, answer: Booked, *, attempts: int) -> Booked:
     """As `Ledger.book`, in a transaction of the caller's own."""
-    database, usage = session.connection(), answer.usage
-    figures = (usage.input, usage.cached, usage.cache_write, usage.output, usage.reasoning, usage.images, answer.cost_usd)
-    spent = dict(zip(_SPENT, figures, strict=True))
-    values = {"key": request_hash} | {f"new_{name}": value for name, value in spent.items()}
-    if database.execute(_BOOK, values | {"new_answer": answer.body, "new_attempts": attempts}).one_or_none():
+    database, values = session.connection(), _booking(request_hash, answer, attempts)
+    if database.execute(_BOOK, values).one_or_none():
         return answer
     stands = database.execute(_LOCK, {"key": request_hash}).one()
     if stands.answer != answer.body:
-        database.execute(_ADD, values)
+        database.execute(_ADD, {name: values[name] for name in ("key", *(f"new_{name}" for name in _SPENT))})
     return _booked(stands)
+
+
+def _booking(request_hash: str, answer: Booked, attempts: int) -> dict[str, Any]:
+    """The parameters of `_BOOK`."""
+    usage = answer.usage
+    figures = (usage.input, usage.cached, usage.cache_write, usage.output, usage.reasoning, usage.images, usage.compute_ms, answer.cost_usd)
+    spent = {f"new_{name}": figure for name, figure in zip(_SPENT, figures, strict=True)}
+    return {"key": request_hash, "new_answer": answer.body, "new_attempts": attempts} | spent
 
 
 def _booked(row: sa.Row[*tuple[Any, ...]]) -> Booked:
@@ -253,6 +262,7 @@ def _booked(row: sa.Row[*tuple[Any, ...]]) -> Booked:
         output=row.output_tokens,
         reasoning=row.reasoning_tokens,
         images=row.images,
+        compute_ms=row.compute_ms,
     )
     return Booked(row.answer or {}, usage, row.cost_usd)
 

@@ -19,8 +19,10 @@ from pressroom.store import embedded
 T = TypeVar("T")
 
 CONNECT_WITHIN_S = 5  # a server on another continent answers in 1 s; beyond 5 it is down or a firewall swallows the packets
-# A pool of 10 serves the ledger's eight threads and those beside them without a new connection (4 ms); 10 more come and go in a burst.
-POOL_SIZE, POOL_OVERFLOW, POOL_WAIT_S = 10, 10, 30
+# A new connection takes 4 ms: five stay open, as many more come and go in a burst; of those for single statements, one for each of the
+# ledger's threads stays.
+POOL_SIZE, POOL_OVERFLOW, POOL_WAIT_S = 5, 5, 30
+ALONE_SIZE, ALONE_OVERFLOW = 4, 4
 # Keepalives: a host that vanished without a word is noticed after 30 + 3 x 10 s, not after the two hours of the system's default.
 CONNECTION = {
     "connect_timeout": CONNECT_WITHIN_S,
@@ -52,17 +54,23 @@ class Store:
         """`home` is the folder whose embedded server this is, or None for a server that is not ours to start."""
         self.url = url
         self.home = home
-        self.engine = sa.create_engine(
-            url,
-            pool_pre_ping=True,
+        self.engine = self._engine(POOL_SIZE, POOL_OVERFLOW, pool_pre_ping=True)
+        # Looking whether a connection still lives costs as much as a statement; whoever uses these does a lost one's statement again.
+        self._alone = self._engine(ALONE_SIZE, ALONE_OVERFLOW, isolation_level="AUTOCOMMIT")
+        self._one_at_a_time = threading.Lock()
+
+    def _engine(self, pool_size: int, max_overflow: int, **more: Any) -> sa.Engine:
+        engine = sa.create_engine(
+            self.url,
             hide_parameters=True,  # an error or a log line would show drafts and prompts
-            pool_size=POOL_SIZE,
-            max_overflow=POOL_OVERFLOW,
+            pool_size=pool_size,
+            max_overflow=max_overflow,
             pool_timeout=POOL_WAIT_S,
             connect_args=CONNECTION,
+            **more,
         )
-        sa.event.listen(self.engine, "do_connect", lambda dialect, record, args, parameters: self._dial(parameters))
-        self._one_at_a_time = threading.Lock()
+        sa.event.listen(engine, "do_connect", lambda dialect, record, args, parameters: self._dial(parameters))
+        return engine
 
     @property
     def name(self) -> str:
@@ -79,24 +87,38 @@ class Store:
         Raises Transient when the database went away meanwhile: nothing of the block was kept, unless the connection was lost
         in the commit itself. Ids are deterministic, so that doing the block again is right in either case.
         """
-        try:
-            with Session(self.engine, expire_on_commit=False) as session, session.begin():
-                yield session
-        except sa.exc.SQLAlchemyError as error:
-            if known := self.explained(error):
-                raise known from error
-            raise
+        with self._explaining(), Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
 
     def retrying(self, work: Callable[[Session], T]) -> T:
         """What `work(session)` returns, in a transaction that is done again when the connection is lost, for about 15 s.
 
         `work` must be safe to repeat; an embedded server that died is started again on the way.
         """
-        return repeated(lambda: self._once(work))
 
-    def _once(self, work: Callable[[Session], T]) -> T:
-        with self.transaction() as session:
-            return work(session)
+        def once() -> T:
+            with self.transaction() as session:
+                return work(session)
+
+        return repeated(once)
+
+    def each_alone(self, work: Callable[[sa.Connection], T]) -> T:
+        """As `retrying`, but every statement is committed by itself: a statement takes one round trip where a transaction takes three."""
+
+        def once() -> T:
+            with self._explaining(), self._alone.connect() as database:
+                return work(database)
+
+        return repeated(once)
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        try:
+            yield
+        except sa.exc.SQLAlchemyError as error:
+            if known := self.explained(error):
+                raise known from error
+            raise
 
     def dedicated_connection(self, *, start_server: bool = True, database: str | None = None) -> psycopg.Connection:
         """A connection outside of the pool, in autocommit: for a lock that lives as long as its holder, or for another `database`.
@@ -128,7 +150,7 @@ class Store:
     def explained(self, error: sa.exc.SQLAlchemyError | psycopg.Error) -> PressroomError | None:
         """`error` as one of ours when it is the database's state and not our statement, else None."""
         if isinstance(error, sa.exc.TimeoutError):
-            return Transient(f"{self.name}: all {POOL_SIZE + POOL_OVERFLOW} connections of this process are in use for {POOL_WAIT_S} s")
+            return Transient(f"{self.name}: all connections that this process may have are in use for {POOL_WAIT_S} s")
         cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
         if not isinstance(cause, psycopg.Error):
             return None
@@ -151,6 +173,7 @@ class Store:
     def close(self) -> None:
         """Gives the connections back. The embedded server stays up for others until it has been idle."""
         self.engine.dispose()
+        self._alone.dispose()
 
     def __enter__(self) -> Self:
         return self

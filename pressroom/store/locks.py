@@ -56,7 +56,7 @@ class OwnerLock:
         return self._lock.key
 
     @staticmethod
-    def is_alive(session: Session, key: int) -> bool:
+    def is_alive(session: Session | sa.Connection, key: int) -> bool:
         """Whether some process holds the lock `key` now."""
         return bool(session.scalar(_HELD, {"key": key}))
 

@@ -157,6 +157,7 @@ class ModelCallRow(Base):
     output_tokens: Mapped[int] = mapped_column(server_default="0")
     reasoning_tokens: Mapped[int] = mapped_column(server_default="0")
     images: Mapped[int] = mapped_column(server_default="0")
+    compute_ms: Mapped[int] = mapped_column(server_default="0")
     cost_usd: Mapped[Decimal | None]
     error: Mapped[str | None]
     asset: Mapped[str | None]
@@ -359,3 +360,216 @@ class ReportRow(Base):
     markdown_key: Mapped[str]
     run_id: Mapped[str | None]
     created_at: Mapped[Now]
+
+
+class VideoRow(Base):
+    """One upload: one version of one object. `key` is its partition; what is known of the file is in `probe`."""
+
+    __tablename__ = "videos"
+    __table_args__ = (
+        sa.UniqueConstraint("object_key", "object_version"),
+        sa.Index("ix_videos_account_id_sha256", "account_id", "sha256"),
+        sa.Index("ix_videos_state", "state"),
+    )
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(unique=True)
+    account_id: Mapped[AccountId]
+    site_id: Mapped[SiteId]
+    object_key: Mapped[str]
+    object_version: Mapped[str]  # the store's version id, else its etag
+    size: Mapped[int] = mapped_column(sa.BigInteger)
+    uploaded_at: Mapped[dt.datetime]
+    state: Mapped[str] = mapped_column(server_default="uploaded")
+    reason: Mapped[str | None]  # why it is refused, failed or blocked, in one sentence
+    title: Mapped[str | None]
+    description: Mapped[str | None]
+    sha256: Mapped[str | None]
+    probe: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    media: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))  # the frames, the audio and the speech in it
+    duplicate_of: Mapped[uuid.UUID | None] = mapped_column(sa.ForeignKey("videos.id"))
+    near: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default="[]")  # earlier videos that look like it
+    run_id: Mapped[str | None]
+    seen_at: Mapped[Now]
+    requested_at: Mapped[dt.datetime | None]
+    ended_at: Mapped[dt.datetime | None]  # when it came to a state that it does not leave by itself
+    cleaned_at: Mapped[dt.datetime | None]
+    retired_at: Mapped[dt.datetime | None]
+
+
+class VideoHashRow(Base):
+    """The difference hash of one sampled frame. `bands` are its four 16-bit quarters, each with its place: two hashes that differ in up
+    to three bits share one."""
+
+    __tablename__ = "video_hashes"
+    __table_args__ = (sa.Index("ix_video_hashes_bands", "bands", postgresql_using="gin"),)
+    video_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("videos.id"), primary_key=True)
+    at_ms: Mapped[int] = mapped_column(primary_key=True)
+    account_id: Mapped[AccountId]
+    hash: Mapped[int] = mapped_column(sa.BigInteger)
+    bands: Mapped[list[int]] = mapped_column(sa.ARRAY(sa.Integer))
+
+
+class DetectionRow(Base):
+    """What one detector last said of a video: its coverage, and where its raw output and its track are."""
+
+    __tablename__ = "detections"
+    video_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("videos.id"), primary_key=True)
+    detector: Mapped[str] = mapped_column(primary_key=True)
+    account_id: Mapped[AccountId]
+    site_id: Mapped[SiteId]
+    version: Mapped[str]
+    coverage: Mapped[Json]
+    raw_key: Mapped[str | None]
+    vtt_key: Mapped[str | None]
+    calls: Mapped[int] = mapped_column(server_default="0")
+    replayed: Mapped[int] = mapped_column(server_default="0")
+    cost_usd: Mapped[Decimal] = mapped_column(server_default="0")
+    run_id: Mapped[str | None]
+    finished_at: Mapped[Now]
+
+
+class SignalRow(Base):
+    __tablename__ = "signals"
+    __table_args__ = (sa.ForeignKeyConstraint(["video_id", "detector"], ["detections.video_id", "detections.detector"]),)
+    video_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    detector: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    account_id: Mapped[AccountId]
+    site_id: Mapped[SiteId]
+    version: Mapped[str]
+    start_ms: Mapped[int]
+    end_ms: Mapped[int]
+    label: Mapped[str]
+    score: Mapped[float | None]
+    box: Mapped[list[float] | None] = mapped_column(JSONB(none_as_null=True))
+    text: Mapped[str | None]
+    frame: Mapped[int | None]
+    call: Mapped[str | None] = mapped_column(sa.ForeignKey("model_calls.request_hash"))
+
+
+class ScreeningRow(Base):
+    """A video judged by one version of a policy. The newest is the one that stands."""
+
+    __tablename__ = "screenings"
+    video_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("videos.id"), primary_key=True)
+    policy: Mapped[str] = mapped_column(primary_key=True)
+    account_id: Mapped[AccountId]
+    site_id: Mapped[SiteId]
+    outcome: Mapped[str]
+    verdict: Mapped[Json]
+    data_version: Mapped[str]
+    report: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    html_key: Mapped[str | None]
+    json_key: Mapped[str | None]
+    vtt_key: Mapped[str | None]
+    run_id: Mapped[str | None]
+    created_at: Mapped[Now]
+
+
+class TriggerRow(Base):
+    __tablename__ = "triggers"
+    __table_args__ = (sa.ForeignKeyConstraint(["video_id", "policy"], ["screenings.video_id", "screenings.policy"]),)
+    video_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    policy: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    account_id: Mapped[AccountId]
+    site_id: Mapped[SiteId]
+    code: Mapped[str]
+    severity: Mapped[int]
+    start_ms: Mapped[int]
+    end_ms: Mapped[int]
+    trigger: Mapped[Json]  # the whole record
+
+
+class TaskRow(Base):
+    """A person's work on one screening. `version` grows with every change: who saves on an older one is refused."""
+
+    __tablename__ = "verification_tasks"
+    __table_args__ = (
+        sa.UniqueConstraint("video_id", "policy", "round"),
+        sa.Index("ix_verification_tasks_state", "state", "severity", "opened_at"),
+    )
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    account_id: Mapped[AccountId]
+    site_id: Mapped[SiteId]
+    video_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("videos.id"))
+    policy: Mapped[str]
+    round: Mapped[int]  # 1; 2 for the blind second review
+    severity: Mapped[int]
+    priority: Mapped[bool]
+    role: Mapped[str | None]  # the role that may take it; none: every operator
+    state: Mapped[str]  # open, claimed, decided, superseded
+    version: Mapped[int] = mapped_column(server_default="1")
+    holder: Mapped[str | None]
+    lease_until: Mapped[dt.datetime | None]
+    skipped_by: Mapped[Strings] = mapped_column(server_default="[]")
+    opened_at: Mapped[Now]
+    claimed_at: Mapped[dt.datetime | None]
+    decided_at: Mapped[dt.datetime | None]
+
+
+class LabelRow(Base):
+    """What one person says of one trigger, or of one that is missing. A later label supersedes an earlier one; none is deleted."""
+
+    __tablename__ = "labels"
+    __table_args__ = (sa.Index("ix_labels_task_id", "task_id"),)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    account_id: Mapped[AccountId]
+    site_id: Mapped[SiteId]
+    task_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("verification_tasks.id"))
+    trigger: Mapped[int | None]
+    kind: Mapped[str]  # confirm, reject, wrong_time, wrong_code, missed
+    code: Mapped[str]
+    start_ms: Mapped[int | None]
+    end_ms: Mapped[int | None]
+    reason: Mapped[str | None]
+    author: Mapped[str]
+    created_at: Mapped[Now]
+    superseded_at: Mapped[dt.datetime | None]
+
+
+class VerdictRow(Base):
+    """The decision on one task. Never changed; an appeal is another one that names it."""
+
+    __tablename__ = "verdicts"
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    account_id: Mapped[AccountId]
+    site_id: Mapped[SiteId]
+    task_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("verification_tasks.id"), unique=True)
+    video_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("videos.id"), index=True)
+    verdict: Mapped[str]  # approved, rejected, changes_needed
+    reason: Mapped[str]
+    author: Mapped[str]
+    created_at: Mapped[Now]
+
+
+class OutboxRow(Base):
+    """Something that must happen because of a row written in the same transaction. `done_at`: it has."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (sa.Index("ix_outbox_done_at", "done_at"),)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    account_id: Mapped[AccountId]
+    kind: Mapped[str]  # verdict, mail
+    payload: Mapped[Json]
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    error: Mapped[str | None]
+    not_before: Mapped[Now]
+    created_at: Mapped[Now]
+    done_at: Mapped[dt.datetime | None]
+
+
+class AuditRow(Base):
+    """Who did what to what, and what it was before. Rows are only added: a trigger of the database refuses all else."""
+
+    __tablename__ = "audit_log"
+    __table_args__ = (sa.Index("ix_audit_log_entity", "entity", "entity_id"),)
+    id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(), primary_key=True)
+    account_id: Mapped[AccountId]
+    at: Mapped[Now]
+    who: Mapped[str]
+    what: Mapped[str]
+    entity: Mapped[str]
+    entity_id: Mapped[str]
+    before: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    after: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
