@@ -1,17 +1,23 @@
 """Every environment variable of the product, once. A missing or malformed one is a single clear line at start."""
 
 import datetime as dt
+import re
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pressroom.errors import BadInput
 from pressroom.records import Slug
+
+# No room for a key, which people put before an "@" or behind a "?".
+_FOLDER_URL = re.compile(r"file:///[^?#]*\Z")
+_BUCKET_URL = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9.-]{1,61}[A-Za-z0-9](/(?!(.*/)?\.\.?(/|\Z))[^?#\\\x00-\x1f]*)?\Z")
+_ENDPOINT = re.compile(r"https?://[A-Za-z0-9._\[\]:-]+/?\Z")
 
 
 class Settings(BaseSettings):
@@ -25,7 +31,20 @@ class Settings(BaseSettings):
     account: Slug = Field(default="default", description="Account that the command works for.")
     start_date: dt.date = Field(default=dt.date(2026, 1, 1), description="First day of the partitions.")
     database_url: SecretStr | None = Field(default=None, description="Your PostgreSQL; unset, an embedded one is started.")
-    store_url: str | None = Field(default=None, description="Object store, file:///folder; unset, a folder under PRESSROOM_HOME.")
+    store_url: str | None = Field(
+        default=None, description="Object store, file:///folder or s3://bucket/prefix; unset, a folder under PRESSROOM_HOME."
+    )
+    aws_endpoint_url_s3: str | None = Field(
+        default=None, validation_alias="AWS_ENDPOINT_URL_S3", description="Any S3, as https://s3.us-west-004.backblazeb2.com; unset, AWS."
+    )
+    aws_region: str | None = Field(default=None, validation_alias="AWS_REGION", description="Of the bucket; unset, the endpoint's.")
+    aws_access_key_id: SecretStr | None = Field(
+        default=None, validation_alias="AWS_ACCESS_KEY_ID", description="Key of the bucket; unset, what the machine has."
+    )
+    aws_secret_access_key: SecretStr | None = Field(default=None, validation_alias="AWS_SECRET_ACCESS_KEY", description="Its secret half.")
+    aws_session_token: SecretStr | None = Field(
+        default=None, validation_alias="AWS_SESSION_TOKEN", description="Beside a key that is lent for some hours."
+    )
     llm: Literal["auto", "openai", "offline"] = Field(
         default="auto", description="Who writes; auto: openai if its key is set, else offline."
     )
@@ -50,6 +69,24 @@ class Settings(BaseSettings):
     openai_base_url: str = Field(
         default="https://api.openai.com/v1", validation_alias="OPENAI_BASE_URL", description="Any OpenAI-compatible endpoint."
     )
+    inference: Literal["auto", "replicate", "local"] = Field(
+        default="auto", description="Who looks at videos; auto: replicate beside this machine if its token is set."
+    )
+    replicate_api_token: SecretStr | None = Field(
+        default=None, validation_alias="REPLICATE_API_TOKEN", description="Token of the hosted detectors."
+    )
+    replicate_base_url: str = Field(
+        default="https://api.replicate.com", validation_alias="REPLICATE_BASE_URL", description="Where Replicate's API is."
+    )
+    detectors: Path | None = Field(default=None, description="Your table of hosted detectors, beside the shipped one (YAML).")
+    whisper_model: Path | None = Field(default=None, description="Folder of a faster-whisper model; with it, speech is heard by that.")
+    own_detectors: Path | None = Field(default=None, description="Your own ONNX detectors on this machine (YAML).")
+    risks: Path | None = Field(default=None, description="Your risk definitions: what they name is changed, the rest stays (YAML).")
+    policy: Path | None = Field(default=None, description="Your screening policy (YAML); unset, the shipped one.")
+    video_max_gib: float = Field(default=2.0, gt=0, description="Larger videos are refused.")
+    video_max_hours: float = Field(default=2.0, gt=0, description="Longer videos are refused.")
+    second_review: float = Field(default=0.05, ge=0, le=1, description="Share of the videos that two people verify, each blind.")
+    roles: str = Field(default="", description="Roles of the person at this machine, by comma, such as owner.")
     dagster_home: Path | None = Field(default=None, validation_alias="DAGSTER_HOME", description="Unset, ./dagster.yaml is used.")
 
     @field_validator("database_url")
@@ -62,8 +99,16 @@ class Settings(BaseSettings):
     @field_validator("store_url")
     @classmethod
     def _is_store(cls, value: str | None) -> str | None:
-        if value and not value.startswith("file:///"):
-            raise ValueError("must start with file:/// (an absolute folder)")
+        # The value is not repeated: a person may have put a key into it.
+        if value and not _FOLDER_URL.match(value) and not _BUCKET_URL.match(value):
+            raise ValueError("must start with file:/// (an absolute folder) or be s3://bucket or s3://bucket/prefix, without keys")
+        return value
+
+    @field_validator("aws_endpoint_url_s3")
+    @classmethod
+    def _is_endpoint(cls, value: str | None) -> str | None:
+        if value and not _ENDPOINT.match(value):
+            raise ValueError("must be https://host or http://host:port, without a bucket or keys")
         return value
 
     @cached_property
@@ -75,9 +120,27 @@ class Settings(BaseSettings):
             return "openai" if self.openai_api_key else "offline"
         return self.llm
 
+    @cached_property
+    def hosted_inference(self) -> bool:
+        """Whether hosted models look at videos, with `auto` decided. Raises BadInput when they are asked for and have no token."""
+        if self.inference == "replicate" and not self.replicate_api_token:
+            raise BadInput("PRESSROOM_INFERENCE=replicate needs REPLICATE_API_TOKEN: set it, or use PRESSROOM_INFERENCE=local")
+        return self.inference != "local" and self.replicate_api_token is not None
+
+    @property
+    def objects_bucket(self) -> tuple[str, str] | None:
+        """Bucket and key prefix ("" or "a/b/") of an S3 object store; None where the store is a folder."""
+        if not self.store_url or not self.store_url.startswith("s3:"):
+            return None
+        bucket, _, prefix = self.store_url.removeprefix("s3://").partition("/")
+        return bucket, f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+
     @property
     def objects_folder(self) -> Path:
-        return Path(urlsplit(self.store_url).path) if self.store_url else self.home.absolute() / "objects"
+        """Folder of the object store. Raises BadInput where the store is a bucket."""
+        if self.objects_bucket:
+            raise BadInput("PRESSROOM_STORE_URL is a bucket, not a folder")
+        return Path(unquote(urlsplit(self.store_url).path)) if self.store_url else self.home.absolute() / "objects"
 
 
 def load_settings(**overrides: Any) -> Settings:

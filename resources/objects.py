@@ -2,12 +2,13 @@
 
 import dagster as dg
 
-from pressroom.objects.store import FolderStore, ObjectStore
+from pressroom.objects.opening import open_objects
+from pressroom.objects.store import ObjectStore
 from pressroom.settings import load_settings
 
 
 class ObjectsResource(dg.ConfigurableResource):
-    """Keyword files in, reports out: the folder of PRESSROOM_STORE_URL, else one under PRESSROOM_HOME."""
+    """Keyword files and videos in, reports out: the bucket or folder of PRESSROOM_STORE_URL, else a folder under PRESSROOM_HOME."""
 
     def open(self) -> ObjectStore:
-        return FolderStore(load_settings().objects_folder)
+        return open_objects(load_settings())

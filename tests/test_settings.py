@@ -25,6 +25,12 @@ def test_every_setting_stands_in_the_readme_and_in_the_example(variable: str) ->
         ("PRESSROOM_START_DATE", "soon", "valid date"),
         ("PRESSROOM_DATABASE_URL", "mysql://here/x", "must start with postgresql://"),
         ("PRESSROOM_STORE_URL", "folder", "must start with file:///"),
+        ("PRESSROOM_STORE_URL", "file:///srv/a#b", "must start with file:///"),
+        ("PRESSROOM_STORE_URL", "s3://", "s3://bucket"),
+        ("PRESSROOM_STORE_URL", "s3://bucket/../other", "s3://bucket/prefix"),
+        ("PRESSROOM_STORE_URL", "s3://id:secret@bucket", "without keys"),
+        ("AWS_ENDPOINT_URL_S3", "s3.us-west-004.backblazeb2.com", "must be https://host"),
+        ("AWS_ENDPOINT_URL_S3", "https://id:secret@host", "without a bucket or keys"),
     ],
 )
 def test_a_wrong_setting_is_one_line_with_its_name(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str) -> None:
@@ -34,9 +40,34 @@ def test_a_wrong_setting_is_one_line_with_its_name(monkeypatch: pytest.MonkeyPat
     assert str(caught.value).startswith(variable)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
 
 
 def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     """`OPENAI_API_KEY=` in a .env file that was copied from the example."""
     monkeypatch.setenv("OPENAI_API_KEY", "")
     assert load_settings().llm_kind == "offline"
+
+
+@pytest.mark.parametrize(
+    ("url", "bucket"),
+    [
+        ("s3://my-bucket", ("my-bucket", "")),
+        ("s3://my-bucket/", ("my-bucket", "")),
+        ("s3://my-bucket/desk", ("my-bucket", "desk/")),
+        ("s3://my-bucket/a/b/", ("my-bucket", "a/b/")),
+        ("file:///srv/pressroom", None),
+        (None, None),
+    ],
+)
+def test_a_store_url_is_a_bucket_with_a_prefix_or_a_folder(url: str | None, bucket: tuple[str, str] | None) -> None:
+    settings = load_settings(store_url=url)
+    assert settings.objects_bucket == bucket
+    if bucket:
+        with pytest.raises(BadInput, match="is a bucket, not a folder"):
+            _ = settings.objects_folder
+
+
+def test_the_folder_of_a_file_url_is_read_as_a_url(tmp_path: Path) -> None:
+    assert load_settings(store_url=f"file://{tmp_path}/a%20b").objects_folder == tmp_path / "a b"
+    assert load_settings(home=tmp_path).objects_folder == tmp_path / "objects"

@@ -4,6 +4,7 @@ import datetime as dt
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from pressroom.errors import BadInput
@@ -42,11 +43,19 @@ def inbox_key(slug: str, name: str, data: bytes) -> str:
 def waiting_files(objects: ObjectStore, now: dt.datetime) -> dict[str, list[str]]:
     """Keys in the inboxes, by site, known or not. A file that changed within the last seconds may still be growing: it waits."""
     waiting: dict[str, list[str]] = {}
-    for stored in objects.list("sites/"):
-        parts = stored.key.split("/")
-        if parts[2:4] == ["keywords", "inbox"] and now - stored.modified > _STILL_GROWING:
-            waiting.setdefault(parts[1], []).append(stored.key)
+    for slug in _site_folders(objects):
+        if keys := [stored.key for stored in objects.list(inbox_of(slug)) if now - stored.modified > _STILL_GROWING]:
+            waiting[slug] = keys
     return waiting
+
+
+def _site_folders(objects: ObjectStore) -> Iterator[str]:
+    """The folders under sites/, each found by one look past the one before: what they hold, frames of videos too, is not gone over."""
+    after = "sites/"
+    while first := next(objects.list("sites/", after=after), None):
+        slug = first.key.split("/")[1]
+        yield slug
+        after = f"sites/{slug}0"  # "0" comes after "/"
 
 
 def import_inbox(desk: SiteDay, objects: ObjectStore) -> Intake:
