@@ -249,6 +249,60 @@ RiskAction = Literal["pass", "review", "block", "escalate"]
 Outcome = Literal["block", "review", "incomplete", "clear"]
 
 
+class Upload(Record):
+    """One version of one object under `uploads/`. `version` is the store's version id, else its etag."""
+
+    site: Slug
+    object_key: str
+    version: str
+    size: int
+    uploaded_at: dt.datetime
+
+    @property
+    def key(self) -> str:
+        """The partition: no two versions of an object share one, and it never comes to mean another."""
+        named = hashlib.sha256(f"{self.object_key}\0{self.version}".encode("utf-8", "surrogateescape")).hexdigest()[:8]
+        return f"{self.site}--{self.uploaded_at.astimezone(dt.UTC):%Y%m%dT%H%M%SZ}--{named}"
+
+    @property
+    def name(self) -> str:
+        """The file's own name, without its folders."""
+        return self.object_key.rsplit("/", 1)[-1]
+
+
+class Video(Record):
+    """One upload as the database knows it. `reason` says in one sentence why it is refused, failed or blocked."""
+
+    id: uuid.UUID
+    account_id: uuid.UUID
+    site_id: uuid.UUID
+    upload: Upload
+    state: VideoState
+    reason: str | None = None
+    title: str | None = None
+    description: str | None = None
+    sha256: str | None = None
+    probe: "Probe | None" = None
+    duplicate_of: str | None = Field(default=None, description="Key of the first video with the same bytes.")
+    near: tuple["Near", ...] = ()
+
+    @property
+    def key(self) -> str:
+        return self.upload.key
+
+    @property
+    def folder(self) -> str:
+        """Where its artefacts are in the object store."""
+        return f"sites/{self.upload.site}/videos/{self.key}/"
+
+
+class Near(Record):
+    """An earlier video that looks like this one: `share` of this one's frames are in it, 0 to 1."""
+
+    key: str
+    share: float
+
+
 class Probe(Record):
     """What a video file is, as its packets say: the header's own figures are not believed where they differ."""
 
