@@ -19,7 +19,8 @@ class Media:
     """A video taken apart, on this machine's disk. Times are ms of the video; `speech` holds the stretches in which somebody speaks.
 
     `folder/large/<key>` is a frame with 1,280 px on the long side, `folder/small/<key>` with 640; neither is enlarged. `audio` is
-    16-bit mono WAV at 16 kHz, None for a video without sound. `item` names the video in ledgers.
+    16-bit mono WAV at 16 kHz, None for a video without sound, or, with an `audio_error`, for one whose sound could not be decoded. `item`
+    names the video in ledgers.
     """
 
     item: str
@@ -29,6 +30,7 @@ class Media:
     audio: Path | None = None
     speech: tuple[tuple[int, int], ...] = ()
     language: str = "en"
+    audio_error: str = ""
 
     def large(self, frame: Frame) -> Path:
         return self.folder / "large" / frame.key
@@ -38,6 +40,8 @@ class Media:
 
     def spans(self) -> tuple[tuple[int, int], ...]:
         """The stretch that each frame speaks for: up to the next one's time, the last one's up to the end."""
+        if not self.frames:
+            return ()
         ends = [frame.at_ms for frame in self.frames[1:]] + [self.duration_ms]
         return tuple((frame.at_ms, max(end, frame.at_ms + 1)) for frame, end in zip(self.frames, ends, strict=True))
 

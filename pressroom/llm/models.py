@@ -15,7 +15,7 @@ from pressroom.llm.offline_provider import OfflineProvider
 from pressroom.llm.openai_embeddings import OpenAIEmbeddings
 from pressroom.llm.openai_provider import OpenAIProvider
 from pressroom.llm.prices import price_table
-from pressroom.llm.types import Provider, Purpose, Route
+from pressroom.llm.types import Provider, Purpose, Route, TablePurpose
 from pressroom.records import Record
 from pressroom.settings import Settings
 
@@ -69,7 +69,7 @@ class PurposeModel(Model):
 
 class ModelTable(Record):
     providers: dict[str, Endpoint] = Field(default_factory=dict)
-    purposes: dict[Purpose, PurposeModel] = Field(default_factory=dict)
+    purposes: dict[TablePurpose, PurposeModel] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _knows_its_providers(self) -> "ModelTable":
@@ -99,7 +99,7 @@ class ModelRoutes:
         self._table = table
         self._settings = settings
         self._made: dict[tuple[object, ...], Provider] = {}
-        self._routes: dict[Purpose, Route] = {purpose: self._route(purpose) for purpose in get_args(Purpose)}
+        self._routes: dict[Purpose, Route] = {purpose: self._route(purpose) for purpose in get_args(TablePurpose)}
 
     def of(self, purpose: Purpose) -> Route:
         return self._routes[purpose]
@@ -107,7 +107,7 @@ class ModelRoutes:
     def providers(self) -> tuple[Provider, ...]:
         return tuple(self._made.values())
 
-    def _route(self, purpose: Purpose) -> Route:
+    def _route(self, purpose: TablePurpose) -> Route:
         entry = self._table.purposes.get(purpose, PurposeModel())
         models = [model for model in (entry, *entry.fallback) if self._is_hosted(model) or model.provider == "offline"]
         if not any(map(self._is_hosted, models)):

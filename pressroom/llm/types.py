@@ -14,7 +14,8 @@ from pressroom.records import Usage
 
 T = TypeVar("T", bound=BaseModel)
 Outcome = Literal["valid", "invalid", "refusal", "incomplete", "filtered"]
-Purpose = Literal["idea", "draft", "review", "seo", "naming", "embedding", "image"]
+TablePurpose = Literal["idea", "draft", "review", "seo", "naming", "embedding", "image"]  # of the table of models
+Purpose = TablePurpose | Literal["transcript", "screen_text", "objects", "nudity", "violence"]  # and the hosted detectors
 
 
 @dataclass(frozen=True)

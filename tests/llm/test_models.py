@@ -10,7 +10,7 @@ from pressroom.errors import BadInput
 from pressroom.llm.models import ModelRoutes, model_routes, model_table
 from pressroom.llm.openai_embeddings import OpenAIEmbeddings
 from pressroom.llm.openai_provider import OpenAIProvider
-from pressroom.llm.types import Purpose
+from pressroom.llm.types import TablePurpose
 from pressroom.settings import Settings
 
 KEY = SecretStr("sk-test")
@@ -22,13 +22,13 @@ def routes(table: str, tmp_path: Path, **settings: Any) -> ModelRoutes:
     return model_routes(Settings(llm="openai", openai_api_key=KEY, models=path, **settings))
 
 
-def served_by(found: ModelRoutes, purpose: Purpose) -> list[tuple[str, str]]:
+def served_by(found: ModelRoutes, purpose: TablePurpose) -> list[tuple[str, str]]:
     return [(provider.name, provider.model) for provider in found.of(purpose).providers]
 
 
 def test_without_a_table_every_purpose_has_the_settings_model_and_vectors_are_made_here() -> None:
     found = model_routes(Settings(llm="openai", openai_api_key=KEY, llm_model="gpt-4.1"))
-    for purpose in get_args(Purpose):
+    for purpose in get_args(TablePurpose):
         expected = {"embedding": ("offline", "offline"), "image": ("openai", "gpt-image-1")}.get(purpose, ("openai", "gpt-4.1"))
         assert served_by(found, purpose) == [expected]
     assert (found.of("idea").temperature, found.of("draft").temperature) == (0.8, 0.7)
@@ -36,7 +36,7 @@ def test_without_a_table_every_purpose_has_the_settings_model_and_vectors_are_ma
 
 def test_without_a_key_everything_is_made_on_this_machine() -> None:
     found = model_routes(Settings(llm="offline"))
-    assert {name for purpose in get_args(Purpose) for name, _ in served_by(found, purpose)} == {"offline"}
+    assert {name for purpose in get_args(TablePurpose) for name, _ in served_by(found, purpose)} == {"offline"}
 
 
 def test_a_purpose_gets_its_own_model_with_those_that_stand_in_and_leaves_the_others(tmp_path: Path) -> None:
