@@ -1,0 +1,151 @@
+"""`pressroom risks`, as people call it: a table or a document, one line for each mistake, and the exit code."""
+
+import io
+import json
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from cli.output import guarded
+from cli.risks import app
+
+PROGRAM = """
+import sys, typer
+from cli import risks
+from cli.output import guarded
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app.add_typer(risks.app, name="risks")
+sys.exit(guarded(app))
+"""
+
+
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def pressroom(*words: object) -> Done:
+    """The command as a person calls it, in this process: a new one for each would take a second."""
+    written_out, written_err, before = io.StringIO(), io.StringIO(), sys.argv
+    sys.argv = ["pressroom", *map(str, words)]
+    try:
+        with redirect_stdout(written_out), redirect_stderr(written_err):
+            code = guarded(app)
+    finally:
+        sys.argv = before
+    return Done(code, written_out.getvalue(), written_err.getvalue())
+
+
+def document(*words: object) -> Any:
+    done = pressroom(*words, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    return json.loads(done.stdout)
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """A gun that is seen at 0:04, in a video that was looked at for objects only."""
+    seen = {
+        "detector": "objects",
+        "number": 1,
+        "start_ms": 4000,
+        "end_ms": 6000,
+        "label": "weapon",
+        "version": "1",
+        "score": 0.62,
+        "frame": 2,
+    }
+    coverage = {"detector": "objects", "state": "analysed", "seconds": 10, "of_s": 10}
+    return written(tmp_path / "clip.json", json.dumps({"video": "clip", "duration_ms": 10_000, "signals": [seen], "coverage": [coverage]}))
+
+
+def test_what_comes_with_pressroom_is_listed() -> None:
+    listed = document("check")
+    assert list(listed) == ["kind", "version", "risks", "policy", "dictionaries"]
+    assert {"code": "CHILD.SAFETY", "severity": 3, "action": "escalate"}.items() <= listed["risks"][-1].items()
+    assert listed["policy"]["version"].startswith("default-")
+    shown = pressroom("check")
+    assert shown.returncode == 0
+    assert "VIO.GORE" in shown.stdout
+    assert "dictionaries: " in shown.stderr
+
+
+def test_a_file_is_checked_for_what_it_is(tmp_path: Path) -> None:
+    assert document("check", written(tmp_path / "a.yaml", "risks: [{code: GAMB, severity: 3}]"))["kind"] == "risks"
+    policy = document("check", written(tmp_path / "b.yaml", "extends: strict\nactions: {GAMB: block}"))
+    assert (policy["kind"], policy["policy"]["actions"]["GAMB"]) == ("policy", "block")
+    words = document(
+        "check", written(tmp_path / "c.yaml", "language: en\ncode: GAMB\nlabel: gambling\nterms: [{term: bingo, also: bingos}]")
+    )
+    assert words == {"kind": "dictionary", "dictionaries": [{"language": "en", "code": "GAMB", "label": "gambling", "terms": 2}]}
+
+
+def test_each_mistake_is_a_line_and_the_exit_code_is_2(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.yaml", "risks:\n  - {code: GAMB, severity: 9}\n  - {code: TERROR, modality: smell}\n")
+    done = pressroom("check", path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        f"pressroom: {path}: GAMB: severity: input should be less than or equal to 3, not '9'",
+        f"pressroom: {path}: TERROR: modality: expected visual, speech, text or sound, not 'smell'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a: 1", "expected risks ('risks:'), a policy"),
+        ("language: en\ncode: GAMB\nlabel: bingo\nterms: [bingo]", "no entry for flagged_terms 'bingo'"),
+        ("risks: [{code: GAMB, detectors: []}]", "GAMB: detectors: no entry for flagged_terms 'gambling'"),
+    ],
+)
+def test_a_file_that_would_count_for_nothing_is_refused(tmp_path: Path, text: str, line: str) -> None:
+    done = pressroom("check", written(tmp_path / "a.yaml", text))
+    assert done.returncode == 2
+    assert line in done.stderr
+    assert pressroom("check", tmp_path / "none.yaml").stderr.endswith("none.yaml: cannot be read (No such file or directory)\n")
+
+
+def test_a_stricter_file_is_compared_over_stored_signals(tmp_path: Path, clip: Path) -> None:
+    block = written(tmp_path / "block.yaml", "extends: default\nactions: {VIO.WEAPON: block}")
+    found = document("diff", block, "--signals", clip)
+    (video,) = found["videos"]
+    assert video["outcome"] == {"before": "review", "after": "block"}
+    assert [(one["code"], one["kinds"]) for one in video["changes"]] == [("VIO.WEAPON", ["action"])]
+    loose = written(tmp_path / "loose.yaml", "risks: [{code: VIO.WEAPON, detectors: [{id: flagged_terms, label: weapon, threshold: 0.7}]}]")
+    done = pressroom("diff", block, loose, "--signals", clip)
+    assert done.returncode == 0
+    assert "vanished" in done.stdout
+    assert "1 video: block becomes incomplete" in done.stderr
+
+
+def test_what_cannot_be_compared_is_one_line(tmp_path: Path, clip: Path) -> None:
+    own = written(tmp_path / "own.yaml", "risks: [{code: GAMB, severity: 3}]")
+    bad = written(tmp_path / "bad.json", json.dumps({"duration_ms": 1, "signals": [{"detector": "objects"}]}))
+    for words, line in (
+        ((own,), "name the signals to compare over"),
+        ((own, "--signals", bad), "signals[0].number: Field required"),
+        ((own, "--signals", own), "no valid JSON"),
+        ((written(tmp_path / "words.yaml", "terms: []"), "--signals", clip), "a dictionary changes what is found"),
+    ):
+        done = pressroom("diff", *words)
+        assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+        assert line in done.stderr
+
+
+def test_the_commands_help_loads_no_yaml_and_no_matcher() -> None:
+    command = PROGRAM.replace(
+        "sys.exit(guarded(app))", "guarded(app); print([one for one in ('yaml', 'ahocorasick') if one in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", command, "risks", "--help"], capture_output=True, text=True, timeout=60, check=True)
+    assert "diff" in done.stdout
+    assert done.stdout.strip().endswith("[]")
