@@ -11,10 +11,12 @@ EXAMPLES = Path("examples")
 
 
 def demo(json: JsonFlag = False) -> None:
-    """Runs today's content for the example sites, with their keyword files, through the real Dagster jobs."""
+    """Runs today's content for the example sites, and screens an example video, through the real Dagster jobs."""
+    from cli.example import put_example, screen_uploads, screened, show_videos
     from cli.executing import RunFailed, dagster_instance, progress
     from cli.run import run_day, show_days
     from pressroom.accounts.sites import read_sites
+    from pressroom.objects.opening import open_objects
     from pressroom.settings import load_settings
     from pressroom.store.engine import open_store
     from pressroom.store.sites import apply_site
@@ -23,21 +25,26 @@ def demo(json: JsonFlag = False) -> None:
     sites = read_sites(sorted((EXAMPLES / "sites").glob("*.yaml")))
     if not sites:
         raise BadInput(f"no example sites in {EXAMPLES.absolute() / 'sites'}: run the demo in the project's folder")
-    documents = []
+    documents, objects = [], open_objects(settings)
     with open_store(settings) as store, dagster_instance() as instance:
         with store.transaction() as session:
             for site in sites:
                 apply_site(session, site)
+        put_example(objects, sites[0])
         for site in sites:
             with progress(store, site.name):
                 document, outcome = run_day(settings, store, instance, site, None, EXAMPLES / "keywords" / f"{site.slug}.csv")
             documents.append(document)
             if not outcome.ok:
                 raise RunFailed(outcome)
+        with progress(store, "An example video"):
+            screen_uploads(instance)
+        videos = screened(store, objects, sites[0])
     if json:
-        emit(documents)
+        emit({"days": documents, "videos": videos})
         return
     show_days(documents)
+    show_videos(videos)
     if settings.llm_kind == "offline":
         out.print("Written by the offline writer, for demos and tests; with OPENAI_API_KEY set, a model writes.", soft_wrap=True)
     out.print("Next: make dev, then open http://localhost:3000")

@@ -54,8 +54,9 @@ def examine() -> Iterator[Finding]:
         return
     yield _folder("home", settings.home, "PRESSROOM_HOME")
     yield from _database(settings)
-    yield _folder("object store", settings.objects_folder, "PRESSROOM_STORE_URL")
+    yield _bucket(settings) if settings.objects_bucket else _folder("object store", settings.objects_folder, "PRESSROOM_STORE_URL")
     yield from _models(settings)
+    yield from _detectors(settings)
     yield _dagster(settings)
     yield _settings(settings)
 
@@ -95,6 +96,43 @@ def _folder(name: str, folder: Path, variable: str) -> Finding:
     if free < ROOM_BYTES:
         return Finding(name, "warning", found, f"free some space, or set {variable} to a folder with more")
     return Finding(name, "ok", found)
+
+
+def _bucket(settings: "Settings") -> Finding:
+    from pressroom.errors import PressroomError
+    from pressroom.objects.days import UPLOADS
+    from pressroom.objects.opening import open_objects
+
+    try:
+        next(open_objects(settings).list(UPLOADS), None)
+    except PressroomError as error:
+        return Finding("object store", "problem", str(error), "correct PRESSROOM_STORE_URL or the AWS_ settings, or look at the network")
+    return Finding("object store", "ok", str(settings.store_url))
+
+
+def _detectors(settings: "Settings") -> Iterator[Finding]:
+    """Who looks at videos: what nobody looks for is never called clean, so it is said here what would."""
+    from pressroom.compliance.detecting import DETECTORS
+    from pressroom.errors import PressroomError
+    from pressroom.inference.catalogue import catalogue
+    from pressroom.inference.local import licence_notes, local_runners
+
+    try:
+        here = local_runners(settings)
+        hosted = catalogue(settings.detectors).detectors if settings.hosted_inference else {}
+        notes = licence_notes(settings)
+    except PressroomError as error:
+        yield Finding("detectors", "problem", str(error), "correct that file or setting")
+        return
+    served = [f"{detector} ({'hosted' if detector in hosted else 'here'})" for detector in DETECTORS if detector in {*here, *hosted}]
+    unserved = [detector for detector in DETECTORS if detector not in {*here, *hosted, "flagged_terms"}]
+    if unserved:
+        advice = "set REPLICATE_API_TOKEN; until then they are reported as not analysed"
+        yield Finding("detectors", "warning", f"{', '.join(served)}; nobody looks for {', '.join(unserved)}", advice)
+    else:
+        yield Finding("detectors", "ok", ", ".join(served))
+    for note in notes:
+        yield Finding("licence", "warning", note)
 
 
 def _database(settings: "Settings") -> Iterator[Finding]:

@@ -72,7 +72,7 @@ def check_day(site: "Site", day: dt.date | None) -> dt.date:
     return day
 
 
-def execute(
+def execute_day(
     job: str,
     instance: "DagsterInstance",
     site: "Site",
@@ -82,24 +82,41 @@ def execute(
     llm: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Runs a job, or only some `assets` of it, for one site and day in this process. `llm` configures the gateway (resources/llm.py)."""
+    from content_assets.partitions import SITES, key_of
+
+    _ensure_partition(instance, SITES, site.slug)
+    config = {"resources": {"llm": {"config": dict(llm)}}} if llm else {}
+    return _execute(job, instance, key_of(site.slug, day), config, assets)
+
+
+def execute_video(job: str, instance: "DagsterInstance", key: str) -> Outcome:
+    """Runs a job for one video in this process."""
+    from content_assets.partitions import VIDEOS
+
+    _ensure_partition(instance, VIDEOS, key)
+    return _execute(job, instance, key, {})
+
+
+def _ensure_partition(instance: "DagsterInstance", partitions: str, key: str) -> None:
+    if not instance.has_dynamic_partition(partitions, key):
+        instance.add_dynamic_partitions(partitions, [key])
+
+
+def _execute(
+    job: str, instance: "DagsterInstance", partition: str, config: Mapping[str, Any], assets: "Sequence[AssetKey] | None" = None
+) -> Outcome:
     from dagster import DagsterExecutionInterruptedError
 
     from content_assets.automation import BY_COMMAND
-    from content_assets.partitions import SITES, key_of
     from definitions import defs
     from resources.store import TRIGGER_TAG
 
-    if not instance.has_dynamic_partition(SITES, site.slug):
-        instance.add_dynamic_partitions(SITES, [site.slug])
     try:
         result = defs.resolve_job_def(job).execute_in_process(
             instance=instance,
-            partition_key=key_of(site.slug, day),
+            partition_key=partition,
             tags={TRIGGER_TAG: BY_COMMAND},
-            run_config={
-                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-                **({"resources": {"llm": {"config": dict(llm)}}} if llm else {}),
-            },
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}, **config},
             asset_selection=assets,
             raise_on_error=False,
         )

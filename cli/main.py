@@ -4,13 +4,13 @@ import sys
 
 import typer
 
-from cli import batches, check, cluster, costs, db, demo, doctor, prompts, regenerate, run, site, trace
+from cli import batches, check, cluster, costs, db, demo, doctor, prompts, regenerate, risks, run, screen, site, tasks, trace
 from cli.eval import evaluate
 from cli.output import guarded
 
 app = typer.Typer(
     name="pressroom",
-    help="An AI content desk: keywords become clusters, ideas, drafts and reports.",
+    help="An AI content desk: keywords become clusters, ideas, drafts and reports; videos become risk triggers and compliance reports.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -25,9 +25,12 @@ app.command("check")(check.check)
 app.command("trace")(trace.trace)
 app.command("costs")(costs.costs)
 app.command("eval")(evaluate)
+app.command("screen")(screen.screen)
 app.command("doctor")(doctor.doctor)
 app.add_typer(site.app, name="site")
 app.add_typer(prompts.app, name="prompts")
+app.add_typer(risks.app, name="risks")
+app.add_typer(tasks.app, name="tasks")
 app.add_typer(batches.app, name="batches")
 app.add_typer(db.app, name="db")
 

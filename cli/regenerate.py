@@ -56,7 +56,7 @@ def regenerate(
 def _run(store: "Store", instance: "DagsterInstance", places: "list[DraftPlace]") -> "Outcome":
     from dagster import AssetKey
 
-    from cli.executing import execute
+    from cli.executing import execute_day
     from pressroom.errors import SiteBusy
     from pressroom.platforms.registry import platforms
     from pressroom.store.locks import site_holder
@@ -69,10 +69,10 @@ def _run(store: "Store", instance: "DagsterInstance", places: "list[DraftPlace]"
         raise BadInput(f"there is no platform {unknown!r} any more: its drafts cannot be asked for anew")
     assets = sorted({known[place.platform].asset for place in places})
     items = [f"{place.idea_id}/{place.platform}" for place in places]
-    outcome = execute(
+    outcome = execute_day(
         "daily_content", instance, site, day, assets=[AssetKey(["writer", asset]) for asset in assets], llm={"regenerate": items}
     )
-    execute("daily_report", instance, site, day)
+    execute_day("daily_report", instance, site, day)
     return outcome
 
 

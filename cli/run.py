@@ -70,19 +70,19 @@ def run_day(
     batch: bool = False,
 ) -> tuple[dict[str, Any], "Outcome"]:
     """Imports `keywords`, runs the day's jobs and says what is there now. Raises BadInput or SiteBusy before anything starts."""
-    from cli.executing import check_day, execute
+    from cli.executing import check_day, execute_day
     from pressroom.errors import SiteBusy
-    from pressroom.objects.store import FolderStore
+    from pressroom.objects.opening import open_objects
     from pressroom.store.locks import site_holder
 
     day = check_day(site, day)
     if holder := site_holder(store, site.id):
         raise SiteBusy(f"site '{site.slug}' is held by run {holder}: wait for it, or terminate it in the UI")
-    objects, asked = FolderStore(settings.objects_folder), {"fresh": fresh, "batch": batch}
+    objects, asked = open_objects(settings), {"fresh": fresh, "batch": batch}
     if keywords:
         _put_in_inbox(objects, site, keywords)
-    content = execute("daily_content", instance, site, day, llm={name: True for name, is_set in asked.items() if is_set})
-    report = execute("daily_report", instance, site, day)
+    content = execute_day("daily_content", instance, site, day, llm={name: True for name, is_set in asked.items() if is_set})
+    report = execute_day("daily_report", instance, site, day)
     with store.transaction() as session:
         document = day_document(session, objects, site, day, content.run_id)
     return document, content if report.ok or not content.ok else report

@@ -11,6 +11,8 @@ BY_COMMAND = "command"
 
 CONTENT_OWNERS = ["team:content"]
 CONTENT_TAGS = {"line": "content"}
+COMPLIANCE_OWNERS = ["team:compliance"]
+COMPLIANCE_TAGS = {"line": "compliance"}
 
 
 def after_outage(retry_number: int) -> dg.RetryRequested:

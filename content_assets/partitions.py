@@ -1,4 +1,4 @@
-"""The partitions: one day of one site, by the site's own calendar."""
+"""The partitions: one day of one site, by the site's own calendar; one video."""
 
 import dagster as dg
 
@@ -11,6 +11,10 @@ sites = dg.DynamicPartitionsDefinition(name=SITES)
 days = dg.DailyPartitionsDefinition(start_date=load_settings().start_date.isoformat(), end_offset=2)
 
 site_days = dg.MultiPartitionsDefinition({"date": days, "site": sites})
+
+# One for each upload; the sensor new_uploads adds them, retention takes them away.
+VIDEOS = "videos"
+videos = dg.DynamicPartitionsDefinition(name=VIDEOS)
 
 SITE_TAG = "dagster/partition/site"
 DATE_TAG = "dagster/partition/date"

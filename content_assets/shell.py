@@ -21,9 +21,9 @@ def site_work(context: dg.AssetExecutionContext, store: StoreResource, *, books:
     except Transient as error:
         if context.run.tags.get(TRIGGER_TAG) != BY_COMMAND:
             raise after_outage(context.retry_number) from error
-        raise _for_good(error, "; run it again later: what is done stays done") from error
+        raise for_good(error, "; run it again later: what is done stays done") from error
     except (Permanent, Blocked, LostSite) as error:
-        raise _for_good(error) from error
+        raise for_good(error) from error
     except BaseExceptionGroup as group:
         if group.subgroup(dg.DagsterExecutionInterruptedError):  # Ctrl-C in the middle of the drafts: Dagster knows it only bare
             raise dg.DagsterExecutionInterruptedError from None
@@ -39,7 +39,8 @@ def site_step(
         yield desk, step
 
 
-def _for_good(error: PressroomError, advice: str = "") -> dg.Failure:
+def for_good(error: PressroomError, advice: str = "") -> dg.Failure:
+    """The failure of a step that trying again cannot help."""
     return dg.Failure(description=f"{error}{advice}", metadata={"exit_code": error.exit_code}, allow_retries=False)
 
 

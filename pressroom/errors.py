@@ -61,6 +61,10 @@ class SiteBusy(Blocked):
     """Another run holds the site; the message names it."""
 
 
+class VideoBusy(Blocked):
+    """Another run holds the video; the message names it."""
+
+
 class Deferred(PressroomError):
     """The answer was asked for in a batch and is not there yet: what needs it is made when the batch has been collected."""
 

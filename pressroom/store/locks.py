@@ -18,7 +18,7 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from pressroom.errors import BadInput, LostSite, PressroomError, SiteBusy, Transient
+from pressroom.errors import BadInput, LostSite, PressroomError, SiteBusy, Transient, VideoBusy
 from pressroom.store.engine import Store, repeated
 from pressroom.store.tables import SiteRow
 
@@ -173,6 +173,32 @@ def site_holder(store: Store, site_id: uuid.UUID) -> str | None:
         if not session.scalar(_HELD, {"key": _key_of(site_id)}):
             return None
         return session.scalar(sa.select(SiteRow.held_by).where(SiteRow.id == site_id))
+
+
+@contextmanager
+def hold_video(store: Store, video_id: uuid.UUID, key: str, *, wait_s: float, on_wait: Callable[[str], None]) -> Iterator[None]:
+    """The video for this run alone while the block lasts. Raises VideoBusy when another run keeps it for longer than `wait_s`.
+
+    Without a fence: what two runs on a video write is the same, because their calls are booked once and their rows are replaced whole.
+    """
+    lock, deadline, look = _Lock(store, _key_of(video_id)), time.monotonic() + wait_s, FIRST_LOOK_S
+    try:
+        while not lock.take():
+            if time.monotonic() > deadline:
+                raise VideoBusy(f"another run works on video {key}: wait for it, or terminate it in the UI")
+            if look == FIRST_LOOK_S:
+                on_wait(f"another run works on video {key}: waiting up to {wait_s:.0f} s")
+            time.sleep(look)
+            look = min(2 * look, LONGEST_LOOK_S)
+        yield
+    finally:
+        lock.drop()
+
+
+def is_video_held(store: Store, video_id: uuid.UUID) -> bool:
+    """Whether some living run holds the video now."""
+    with store.transaction() as session:
+        return bool(session.scalar(_HELD, {"key": _key_of(video_id)}))
 
 
 class _Lock:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Annotated, Any, ClassVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 AccountId = Annotated[uuid.UUID, mapped_column(sa.ForeignKey("accounts.id"), index=True)]
@@ -406,7 +406,7 @@ class VideoHashRow(Base):
     at_ms: Mapped[int] = mapped_column(primary_key=True)
     account_id: Mapped[AccountId]
     hash: Mapped[int] = mapped_column(sa.BigInteger)
-    bands: Mapped[list[int]] = mapped_column(sa.ARRAY(sa.Integer))
+    bands: Mapped[list[int]] = mapped_column(ARRAY(sa.Integer))
 
 
 class DetectionRow(Base):
@@ -424,6 +424,7 @@ class DetectionRow(Base):
     calls: Mapped[int] = mapped_column(server_default="0")
     replayed: Mapped[int] = mapped_column(server_default="0")
     cost_usd: Mapped[Decimal] = mapped_column(server_default="0")
+    seconds: Mapped[float] = mapped_column(server_default="0")
     run_id: Mapped[str | None]
     finished_at: Mapped[Now]
 

@@ -103,6 +103,7 @@ def upgrade() -> None:
         sa.Column("calls", sa.Integer(), server_default="0", nullable=False),
         sa.Column("replayed", sa.Integer(), server_default="0", nullable=False),
         sa.Column("cost_usd", sa.Numeric(precision=14, scale=6), server_default="0", nullable=False),
+        sa.Column("seconds", sa.Double(), server_default="0", nullable=False),
         sa.Column("run_id", sa.String(), nullable=True),
         sa.Column("finished_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_detections_account_id")),

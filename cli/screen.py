@@ -1,0 +1,147 @@
+"""`pressroom screen VIDEO`: a video file looked at, judged and reported, without a bucket."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.output import JsonFlag, emit, err, out, say
+
+if TYPE_CHECKING:
+    from pressroom.inference.types import Runner
+    from pressroom.records import Detector
+    from pressroom.reports.files import Tick
+    from pressroom.reports.screening import ScreeningReport
+    from pressroom.settings import Settings
+
+
+class FailOn(StrEnum):
+    """The outcome from which on the command says no."""
+
+    review = "review"
+    block = "block"
+
+
+_FAILS = {FailOn.block: ("block",), FailOn.review: ("block", "review", "incomplete")}
+_STYLES = {"block": "bold red", "review": "yellow", "incomplete": "yellow", "clear": "green", "refused": "bold red"}
+_TRIGGERS_SHOWN = 12
+
+
+def screen(
+    video: Annotated[Path, typer.Argument(help="The video file.")],
+    policy: Annotated[Path | None, typer.Option("--policy", metavar="FILE", help="Policy (YAML).")] = None,
+    out_folder: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder for the report.")] = None,
+    fail_on: Annotated[FailOn | None, typer.Option("--fail-on", help="End with 1 at this outcome or a worse one.")] = None,
+    language: Annotated[str, typer.Option("--language", metavar="CODE", help="What is spoken, as en or de.")] = "en",
+    json: JsonFlag = False,
+) -> None:
+    """Screens one video: frames and sound, what is said, shown and seen in it, the risks that the policy names, and a report."""
+    import tempfile
+
+    from pressroom.compliance.source import rules_of
+    from pressroom.errors import Refused
+    from pressroom.reports.files import screen_file
+    from pressroom.safety.policy import policy as load_policy
+    from pressroom.settings import load_settings
+
+    settings = load_settings()
+    rules = load_policy(policy or settings.policy or "default", settings.risks)
+    if out_folder:
+        _writable(out_folder)
+    with tempfile.TemporaryDirectory(prefix="pressroom-") as folder, _runners(settings) as runners, _bars() as tick:
+        report = screen_file(video, Path(folder), rules_of(settings), runners, rules, language=language, tick=tick)
+        if out_folder:
+            _write(report, out_folder, Path(folder))
+    if json:
+        emit(report.model_dump(mode="json"))
+    else:
+        _show(report, out_folder)
+    if report.state == "refused":
+        raise Refused(f"{video}: {report.why}")
+    if fail_on and report.outcome in _FAILS[fail_on]:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _runners(settings: "Settings") -> Iterator[Mapping["Detector", "Runner"]]:
+    """Only hosted models need the ledger, and so a database."""
+    from pressroom.inference.local import local_runners
+
+    if not settings.hosted_inference:
+        yield local_runners(settings)
+        return
+    from pressroom.inference.opening import open_runners
+    from pressroom.records import Tally
+    from pressroom.store.engine import open_store
+
+    with ExitStack() as stack:
+        store = stack.enter_context(open_store(settings))
+        yield stack.enter_context(open_runners(settings, store, None, "screen", Tally()))
+
+
+@contextmanager
+def _bars() -> Iterator["Tick"]:
+    """A bar for each stage and detector on a terminal, else nothing."""
+    if not err.is_terminal:
+        yield lambda name, done, total: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    bars: dict[str, object] = {}
+    with Progress(TextColumn("{task.description:14}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=err) as progress:
+
+        def tick(name: str, done: int, total: int) -> None:
+            if name not in bars:
+                bars[name] = progress.add_task(name.replace("_", " "), total=total)
+            progress.update(bars[name], completed=done, total=total)  # type: ignore[arg-type]
+
+        yield tick
+
+
+def _writable(folder: Path) -> None:
+    from pressroom.errors import BadInput
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"--out {folder}: cannot be made ({error.strerror})") from None
+
+
+def _write(report: "ScreeningReport", folder: Path, media: Path) -> None:
+    from pressroom.errors import BadInput
+    from pressroom.reports.screening_render import render_screening_html, render_screening_json, render_screening_vtt
+
+    html = render_screening_html(report, thumbnail=lambda frame: (media / "thumb" / frame.key).read_bytes())
+    try:
+        for name, text in (("html", html), ("json", render_screening_json(report)), ("vtt", render_screening_vtt(report))):
+            (folder / f"report.{name}").write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"--out {folder}: cannot be written ({error.strerror})") from None
+
+
+def _show(report: "ScreeningReport", folder: Path | None) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    outcome = report.outcome or report.state
+    out.print(Text.assemble((outcome, _STYLES.get(outcome, "bold")), f"  {report.why}"), soft_wrap=True)
+    if report.state != "screened":
+        return
+    coverage = Table("detector", "looked at", "signals", "", box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for one in report.coverage:
+        seen = f"{one.fraction:.0%}" if one.state == "analysed" else f"not analysed ({one.state})"
+        coverage.add_row(one.detector, seen, str(report.signals.get(one.detector, 0)), Text(one.reason))
+    out.print(coverage)
+    if report.triggers:
+        found = Table("at", "code", "severity", "action", "what", box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+        for trigger in sorted(report.triggers, key=lambda each: (-each.severity, each.start_ms))[:_TRIGGERS_SHOWN]:
+            said = next((evidence.text for evidence in trigger.evidence if evidence.text), trigger.title)
+            found.add_row(f"{trigger.start_ms / 1000:.1f} s", trigger.code, str(trigger.severity), trigger.action, Text(said or ""))
+        out.print(found)
+        if (more := len(report.triggers) - _TRIGGERS_SHOWN) > 0:
+            say(f"and {more} more triggers: see the report")
+    if folder:
+        out.print(f"report: {folder / 'report.html'}", soft_wrap=True, highlight=False)

@@ -1,0 +1,98 @@
+"""Lets the detectors look at a video: each for itself, so that one that fails does not fail the others."""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from pressroom.errors import Blocked, PressroomError
+from pressroom.inference.local import local_coverage
+from pressroom.inference.types import Detection, Media, Progress, Runner
+from pressroom.records import Coverage, Detector, Signal
+from pressroom.safety.flagged import SOURCES, flagged_terms
+
+DETECTORS: tuple[Detector, ...] = ("transcript", "screen_text", "objects", "nudity", "violence", "flagged_terms")
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words that come with a video, and those that detectors have found in it before."""
+
+    title: str | None = None
+    description: str | None = None
+    signals: tuple[Signal, ...] = ()
+    coverages: tuple[Coverage, ...] = ()
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What one detector said, and the seconds that it took."""
+
+    detection: Detection
+    seconds: float
+
+    @property
+    def detector(self) -> Detector:
+        return self.detection.coverage.detector
+
+
+async def look_at(
+    media: Media,
+    runners: Mapping[Detector, Runner],
+    wanted: Collection[Detector],
+    words: Words,
+    done: Callable[[Looked], None],
+    progress: Callable[[Detector, int, int], None] = lambda detector, looked, total: None,
+) -> list[Looked]:
+    """Lets the `wanted` detectors look, all at once; flagged terms after what they read. `done` is told of each as it ends.
+
+    A detector without a runner is `unsupported`, one that fails is `failed`, each with the reason. Raises Blocked when there is no money
+    for the work, and whatever `done` raises.
+    """
+
+    async def look(detector: Detector) -> Looked:
+        begin = time.perf_counter()
+        detection = await _detect(detector, runners.get(detector), media, lambda looked, total: progress(detector, looked, total))
+        looked = Looked(detection, time.perf_counter() - begin)
+        await asyncio.to_thread(done, looked)
+        return looked
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(look(detector)) for detector in DETECTORS if detector in wanted and detector != "flagged_terms"]
+    looked = [task.result() for task in tasks]
+    if "flagged_terms" in wanted:
+        begin = time.perf_counter()
+        flagged = await asyncio.to_thread(_flagged, media, words, looked)
+        looked.append(Looked(flagged, time.perf_counter() - begin))
+        await asyncio.to_thread(done, looked[-1])
+    return looked
+
+
+async def _detect(detector: Detector, runner: Runner | None, media: Media, progress: Progress) -> Detection:
+    of_s = media.duration_ms / 1000
+    if runner is None:
+        return Detection(local_coverage(detector, of_s=of_s))
+    failed = Coverage(detector=detector, state="failed", version=runner.version, of_s=of_s, largest_gap_s=of_s)
+    if detector == "transcript" and media.audio_error:
+        return Detection(failed.model_copy(update={"reason": media.audio_error}))
+    try:
+        return await runner.detect(media, progress)
+    except Blocked:
+        raise
+    except PressroomError as error:
+        return Detection(failed.model_copy(update={"reason": f"{error}."}))
+
+
+def _flagged(media: Media, words: Words, looked: list[Looked]) -> Detection:
+    fresh = {each.detector: each.detection for each in looked if each.detector in SOURCES}
+    signals = [signal for each in fresh.values() for signal in each.signals]
+    signals += [signal for signal in words.signals if signal.detector not in fresh]
+    coverages = [each.coverage for each in fresh.values()] + [each for each in words.coverages if each.detector not in fresh]
+    return flagged_terms(
+        signals,
+        coverages,
+        duration_ms=media.duration_ms,
+        language=media.language,
+        title=words.title,
+        description=words.description,
+    )

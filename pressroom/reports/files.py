@@ -1,0 +1,105 @@
+"""A video file screened where it lies: the same steps as the assets', without bucket and partition."""
+
+import asyncio
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+from pressroom.compliance.detecting import DETECTORS, Looked, Words, look_at
+from pressroom.compliance.sampling import Sampling
+from pressroom.compliance.source import audio_error
+from pressroom.compliance.taking import Taken, take_apart
+from pressroom.errors import BadInput, Refused
+from pressroom.inference.types import Media, Runner
+from pressroom.records import Detector
+from pressroom.reports.screening import (
+    Cost,
+    Findings,
+    ModelUsed,
+    PolicyUsed,
+    Refusal,
+    ScreeningReport,
+    SiteName,
+    VideoReport,
+    screening_report,
+)
+from pressroom.safety.judging import judge
+from pressroom.safety.policy import Policy
+
+HERE = SiteName(slug="local", name="This machine")
+# What is at work (a stage or a detector), what it has done and what there is to do.
+Tick = Callable[[str, int, int], None]
+
+
+def screen_file(
+    path: Path, folder: Path, sampling: Sampling, runners: Mapping[Detector, Runner], rules: Policy, *, language: str = "en", tick: Tick
+) -> ScreeningReport:
+    """The report of the video at `path`; what is taken from it is left under `folder`. A refused video has a report too.
+
+    Raises BadInput where there is no file, Transient where the machine is in the way.
+    """
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror})") from None
+    if not path.is_file():
+        raise BadInput(f"{path}: is no file")
+    begin = time.perf_counter()
+    sha256 = _sha256(path)
+    timings = {"hash": time.perf_counter() - begin}
+    video = VideoReport(
+        key=path.name, name=path.name, uploaded_at=datetime.fromtimestamp(facts.st_mtime, UTC), size=facts.st_size, sha256=sha256
+    )
+    try:
+        taken = take_apart(path, folder, sampling, lambda done, total: tick("frames", done, total))
+    except Refused as refusal:
+        return screening_report(HERE, video, Refusal(str(refusal)), timings=timings)
+    media = Media(
+        item=f"video/{sha256}",
+        duration_ms=taken.probe.duration_ms,
+        frames=taken.frames,
+        folder=folder,
+        audio=taken.audio,
+        speech=taken.speech,
+        language=language,
+        audio_error=audio_error(taken),
+    )
+    looked = asyncio.run(look_at(media, runners, DETECTORS, Words(), lambda each: None, tick))
+    timings |= taken.seconds | {each.detector: each.seconds for each in looked}
+    video = video.model_copy(update={"probe": taken.probe})
+    return screening_report(HERE, video, _findings(taken, looked, rules), cost=_cost(looked), timings=timings)
+
+
+def _findings(taken: Taken, looked: list[Looked], rules: Policy) -> Findings:
+    coverages = [taken.picture, taken.sound, *(each.detection.coverage for each in looked)]
+    signals = [*taken.signals, *(signal for each in looked for signal in each.detection.signals)]
+    triggers, verdict = judge(signals, coverages, rules, taken.probe.duration_ms)
+    hosted = {each.detector for each in looked if each.detection.calls}
+    return Findings(
+        verdict=verdict,
+        policy=PolicyUsed(name=rules.name, version=rules.version),
+        coverages=coverages,
+        triggers=triggers,
+        signals=Counter(signal.detector for signal in signals),
+        frames=taken.frames,
+        largest_gap_s=taken.largest_gap_ms / 1000,
+        models=[
+            ModelUsed(detector=each.detector, name=each.version, version=each.version, hosted=each.detector in hosted)
+            for each in coverages
+            if each.version
+        ],
+    )
+
+
+def _cost(looked: list[Looked]) -> Cost:
+    calls, replayed = sum(each.detection.calls for each in looked), sum(each.detection.replayed for each in looked)
+    return Cost(usd=sum((each.detection.cost_usd for each in looked), Decimal(0)), paid=calls - replayed, replayed=replayed)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
