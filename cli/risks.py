@@ -46,18 +46,40 @@ def diff(
         typer.Argument(help="What it would become; without it, FILE is compared with what comes with Pressroom.", show_default=False),
     ] = None,
     signals: Annotated[
-        list[Path] | None, typer.Option("--signals", help="JSON of a screened video: duration_ms, signals, coverage. May be repeated.")
+        list[Path] | None,
+        typer.Option("--signals", help="JSON of a video (duration_ms, signals, coverage) in place of the stored ones. May be repeated."),
     ] = None,
+    site: Annotated[str | None, typer.Option("--site", help="Slug of the site whose videos are looked at; default: all.")] = None,
     json: JsonFlag = False,
 ) -> None:
     """Compares what two files make of the signals that are stored. No detector is asked.
 
     A trigger appeared, vanished, moved, or has another severity or action. Exit code 0, whatever is different.
     """
-    if not signals:
-        raise BadInput("name the signals to compare over: --signals FILE.json, once for each video")
     paths = signals
-    _without_mistakes(lambda: show_diff(file, file2, lambda: map(read_screened, paths), json))
+    stored = (lambda: map(read_screened, paths)) if paths else (lambda: _stored(site))
+    _without_mistakes(lambda: show_diff(file, file2, stored, json))
+
+
+def _stored(site: str | None) -> "Iterator[Screened]":
+    """What the database holds of every screened video, one at a time in memory."""
+    from pressroom.safety.replay import Screened
+    from pressroom.settings import load_settings
+    from pressroom.store.engine import open_store
+    from pressroom.store.sites import site_by_slug
+    from pressroom.store.videos import coverages_of, screened_videos, signals_of
+
+    with open_store(load_settings()) as store:
+        with store.transaction() as session:
+            if site:
+                site_by_slug(session, site)  # a slug that is none is said
+            videos = screened_videos(session, site=site)
+        for video in videos:
+            if video.probe is None:
+                continue
+            with store.transaction() as session:
+                found, coverages = signals_of(session, video), coverages_of(session, video)
+            yield Screened(video.key, video.probe.duration_ms, tuple(found), tuple(coverages))
 
 
 def show_diff(file: Path, file2: Path | None, stored: "Callable[[], Iterable[Screened]]", json: bool) -> None:

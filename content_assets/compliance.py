@@ -2,29 +2,32 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
 import dagster as dg
 from sqlalchemy.orm import Session
 
-from content_assets.automation import BY_COMMAND, COMPLIANCE_OWNERS, COMPLIANCE_TAGS, after_outage
+from content_assets.automation import BY_COMMAND, COMPLIANCE_OWNERS, COMPLIANCE_TAGS, OUTAGE_RETRIES, after_outage
 from content_assets.partitions import videos
 from content_assets.shell import check, costs, for_good
 from pressroom.compliance.desk import VideoDesk
 from pressroom.compliance.detecting import DETECTORS, Looked, Words, look_at
 from pressroom.compliance.judging import judge_video
-from pressroom.compliance.source import Source, open_media, rules_of, take_in
+from pressroom.compliance.source import Source, audio_error, open_media, rules_of, take_in
+from pressroom.compliance.spending import check_estimate
 from pressroom.compliance.tracks import keep_detection
-from pressroom.errors import Blocked, Permanent, Transient
-from pressroom.records import Detector, Tally, version_of, version_of_text
+from pressroom.errors import Blocked, Permanent, PressroomError, Transient
+from pressroom.llm.opening import budget_of
+from pressroom.records import Detector, Tally, VideoState, version_of, version_of_text
 from pressroom.reports.decisions import make_decision
 from pressroom.reports.screening_render import render_screening_markdown
 from pressroom.reports.videos import make_video_report
 from pressroom.review.tasks import open_task
 from pressroom.safety.policy import policy
 from pressroom.settings import load_settings
+from pressroom.store.review import pending_verdicts
 from pressroom.store.videos import coverages_of, end_video, signals_of
 from resources.detectors import DetectorsResource
 from resources.objects import ObjectsResource
@@ -38,6 +41,10 @@ def _key(name: str) -> dg.AssetKey:
 SOURCE, FRAMES, AUDIO = (_key(name) for name in ("source_video", "video_frames", "audio_track"))
 TRIGGERS, REPORT, DECISION = (_key(name) for name in ("risk_triggers", "compliance_report", "final_decision"))
 
+ALMOST_ALL = 0.99  # the span of a last frame is rounded
+# Every run of a video has this tag, also those of the UI and of backfills.
+VIDEO_TAG = "dagster/partition"
+
 _SHARED: Any = {
     "partitions_def": videos,
     "group_name": "compliance",
@@ -45,38 +52,46 @@ _SHARED: Any = {
     "tags": COMPLIANCE_TAGS,
 }
 _LOOKS_FOR: dict[Detector, str] = {
-    "transcript": "What is said, with its times.",
-    "screen_text": "What stands on the screen.",
+    "transcript": "What is said in the video, with the time of every phrase.",
+    "screen_text": "What stands on the screen, line by line, and for how long.",
     "objects": "Weapons, drugs and other things that the risks name.",
-    "nudity": "Nudity, explicit and suggestive.",
-    "violence": "Violence against people.",
+    "nudity": "Nudity in the frames, explicit and suggestive.",
+    "violence": "Violence and blood in the frames, as the risks name it.",
     "flagged_terms": "Words of the dictionaries, and personal data, in what is said, shown and written beside the video.",
 }
+
+
+_LOOKS_AT = {"transcript": [AUDIO], "flagged_terms": [_key("transcript"), _key("screen_text")]}  # all others at the frames
 
 
 @contextmanager
 def video_work(context: dg.AssetExecutionContext, store: StoreResource, objects: ObjectsResource) -> Iterator[VideoDesk]:
     """The video of the run's partition. What fails for good is the video's state too; an outage asks for a retry of the step."""
     desk = None
+    by_command = context.run.tags.get(TRIGGER_TAG) == BY_COMMAND
     try:
         desk = store.video(context, objects.open())
         yield desk
     except Transient as error:
-        if context.run.tags.get(TRIGGER_TAG) != BY_COMMAND:
-            raise after_outage(context.retry_number) from error
-        raise for_good(error, "; run it again later: what is done stays done") from error
-    except Blocked as error:
-        if desk:
-            desk.end("blocked", str(error))
+        if by_command or context.retry_number >= OUTAGE_RETRIES:
+            _end(context, desk, "failed", str(error))
+        if by_command:
+            raise for_good(error, "; run it again later: what is done stays done") from error
+        raise after_outage(context.retry_number) from error
+    except (Blocked, Permanent) as error:
+        _end(context, desk, "blocked" if isinstance(error, Blocked) else "failed", str(error))
         raise for_good(error) from error
-    except Permanent as error:
-        if desk:
-            desk.end("failed", str(error))
-        raise for_good(error) from error
-    except Exception as error:
-        if desk:  # a bug of ours: the traceback is in the run's log
-            desk.end("failed", f"an error in Pressroom itself ({type(error).__name__}); see run {desk.run_id}")
+    except Exception as error:  # a bug of ours: the traceback is in the run's log
+        _end(context, desk, "failed", f"an error in Pressroom itself ({type(error).__name__}); see run {context.run.run_id}")
         raise
+
+
+def _end(context: dg.AssetExecutionContext, desk: VideoDesk | None, state: VideoState, reason: str) -> None:
+    """Books what became of the video. What goes wrong after the report, the person's part, leaves the video's state as it is."""
+    if desk is None or DECISION in context.selected_asset_keys:
+        return
+    with suppress(PressroomError):  # without a database the sensor lost_runs says it later
+        desk.end(state, reason)
 
 
 @dg.multi_asset(
@@ -106,9 +121,11 @@ def video_work(context: dg.AssetExecutionContext, store: StoreResource, objects:
         ),
     ],
     check_specs=[
+        dg.AssetCheckSpec("screenable", asset=SOURCE, description="The upload is a video that can be screened."),
         dg.AssetCheckSpec(
             "gaps_within_limit", asset=FRAMES, description="No stretch of the video goes without a look for longer than the limit."
-        )
+        ),
+        dg.AssetCheckSpec("heard_to_the_end", asset=AUDIO, description="Whatever sound the video has was decoded."),
     ],
 )
 def source(context: dg.AssetExecutionContext, store: StoreResource, objects: ObjectsResource) -> Iterator[dg.MaterializeResult]:
@@ -116,18 +133,16 @@ def source(context: dg.AssetExecutionContext, store: StoreResource, objects: Obj
     rules = rules_of(load_settings())
     with video_work(context, store, objects) as desk:
         found = take_in(desk, rules)
+    refused = found.video.state == "refused"
     yield dg.MaterializeResult(
-        asset_key=SOURCE, metadata=_source_metadata(found), data_version=dg.DataVersion(found.video.sha256 or "none")
+        asset_key=SOURCE,
+        metadata=_source_metadata(found),
+        data_version=dg.DataVersion(found.video.sha256 or "none"),
+        check_results=[check("screenable", SOURCE, not refused, warn=True, reason=found.video.reason or "-")],
     )
     taken = found.taken
     if taken is None:
-        nothing: dict[str, Any] = {
-            "state": found.video.state,
-            "reason": found.video.reason or f"the same bytes as {found.video.duplicate_of}",
-        }
-        is_fine = check("gaps_within_limit", FRAMES, True, **nothing)
-        yield dg.MaterializeResult(asset_key=FRAMES, metadata={"frames": 0} | nothing, check_results=[is_fine])
-        yield dg.MaterializeResult(asset_key=AUDIO, metadata={"seconds": 0} | nothing)
+        yield from _nothing_taken(found)
         return
     gap_s = taken.largest_gap_ms / 1000
     own = sum(frame.same_as is None for frame in taken.frames)
@@ -142,7 +157,17 @@ def source(context: dg.AssetExecutionContext, store: StoreResource, objects: Obj
         asset_key=AUDIO,
         metadata={"has sound": taken.audio is not None, "speech (s)": spoken, "coverage": taken.sound.fraction},
         data_version=dg.DataVersion(version_of_text(f"{taken.speech} {taken.loudness}")),
+        check_results=[check("heard_to_the_end", AUDIO, not audio_error(taken), warn=True, reason=taken.sound.reason or "-")],
     )
+
+
+def _nothing_taken(found: Source) -> Iterator[dg.MaterializeResult]:
+    nothing: dict[str, Any] = {
+        "state": found.video.state,
+        "reason": found.video.reason or f"the same bytes as {found.video.duplicate_of}",
+    }
+    for key, name in ((FRAMES, "gaps_within_limit"), (AUDIO, "heard_to_the_end")):
+        yield dg.MaterializeResult(asset_key=key, metadata=nothing, check_results=[check(name, key, True, **nothing)])
 
 
 def _source_metadata(found: Source) -> dict[str, Any]:
@@ -161,12 +186,16 @@ def _source_metadata(found: Source) -> dict[str, Any]:
     specs=[
         dg.AssetSpec(
             _key(detector),
-            deps=[FRAMES, AUDIO] if detector != "flagged_terms" else [_key("transcript"), _key("screen_text")],
+            deps=_LOOKS_AT.get(detector, [FRAMES]),
             description=_LOOKS_FOR[detector],
             kinds={"python", "replicate"} if detector in ("objects", "nudity", "violence") else {"python"},
             code_version="1",
             **_SHARED,
         )
+        for detector in DETECTORS
+    ],
+    check_specs=[
+        dg.AssetCheckSpec("looked_at_all", asset=_key(detector), description="The detector looked at the whole video.")
         for detector in DETECTORS
     ],
     can_subset=True,
@@ -188,18 +217,23 @@ def _look(context: dg.AssetExecutionContext, desk: VideoDesk, wanted: Sequence[D
     with desk.store.transaction() as session:
         known = signals_of(session, desk.video, "transcript", "screen_text"), coverages_of(session, desk.video)
     words = Words(desk.video.title, desk.video.description, tuple(known[0]), tuple(known[1]))
+    runners, limit = detectors.runners(desk, tally), budget_of(load_settings()).limit
+    desk.store.retrying(lambda session: check_estimate(session, desk.site, media, runners, wanted, limit))
 
     def done(each: Looked) -> None:
         keep_detection(desk, each)
         context.log.info(f"{each.detector}: {each.detection.coverage.state}, {len(each.detection.signals)} signals in {each.seconds:.1f} s")
 
-    return asyncio.run(look_at(media, detectors.runners(desk, tally), wanted, words, done))
+    return asyncio.run(look_at(media, runners, wanted, words, done))
 
 
 def _detected(detector: Detector, looked: Looked | None, state: str) -> dg.MaterializeResult:
     if looked is None:
-        return dg.MaterializeResult(asset_key=_key(detector), metadata={"coverage": "skipped", "reason": f"the video is {state}"})
+        skipped = {"coverage": "skipped", "reason": f"the video is {state}"}
+        is_fine = check("looked_at_all", _key(detector), True, state=state)
+        return dg.MaterializeResult(asset_key=_key(detector), metadata=skipped, check_results=[is_fine])
     detection, coverage = looked.detection, looked.detection.coverage
+    is_whole = coverage.state == "analysed" and coverage.fraction > ALMOST_ALL
     tally = Tally(paid=detection.calls - detection.replayed, replayed=detection.replayed, cost_usd=detection.cost_usd)
     return dg.MaterializeResult(
         asset_key=_key(detector),
@@ -213,6 +247,7 @@ def _detected(detector: Detector, looked: Looked | None, state: str) -> dg.Mater
             **costs(tally),
         },
         data_version=dg.DataVersion(version_of((coverage, *detection.signals))),
+        check_results=[check("looked_at_all", _key(detector), is_whole, warn=True, reason=coverage.reason or "-")],
     )
 
 
@@ -292,8 +327,9 @@ def compliance_report(context: dg.AssetExecutionContext, store: StoreResource, o
 
 
 def _hand_over(session: Session, desk: VideoDesk, policy: str) -> None:
-    open_task(session, desk.video.id, policy)
-    end_video(session, desk.video, "verification")
+    task = open_task(session, desk.video.id, policy)
+    is_completed = task.state == "decided" and not pending_verdicts(session, video_id=desk.video.id)
+    end_video(session, desk.video, "completed" if is_completed else "verification")
 
 
 @dg.asset(
@@ -305,6 +341,7 @@ def _hand_over(session: Session, desk: VideoDesk, policy: str) -> None:
     owners=COMPLIANCE_OWNERS,
     tags=COMPLIANCE_TAGS,
     code_version="1",
+    check_specs=[dg.AssetCheckSpec("labelled", asset=DECISION, description="Every trigger of severity 2 or more has a person's label.")],
 )
 def final_decision(context: dg.AssetExecutionContext, store: StoreResource, objects: ObjectsResource) -> dg.MaterializeResult:
     """The person's verdict on the video, its reason and labels, beside the report; the video is completed."""
@@ -314,4 +351,5 @@ def final_decision(context: dg.AssetExecutionContext, store: StoreResource, obje
     return dg.MaterializeResult(
         metadata={"verdict": decision.verdict, "summary": decision.summary, "decision": dg.MetadataValue.path(where)},
         data_version=dg.DataVersion(version_of((decision,))),
+        check_results=[check("labelled", DECISION, not decision.unlabelled, unlabelled=list(decision.unlabelled))],
     )

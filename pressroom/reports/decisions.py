@@ -3,11 +3,13 @@
 import datetime as dt
 import json
 
+from pydantic import Field
 from sqlalchemy.orm import Session
 
 from pressroom.compliance.desk import VideoDesk
 from pressroom.errors import Permanent
 from pressroom.records import Record
+from pressroom.review.verdicts import MUST_BE_LABELLED
 from pressroom.store.review import Case, Ruling, decided, pending_verdicts, read_case, verdict_done
 from pressroom.store.videos import end_video
 
@@ -36,6 +38,7 @@ class Decision(Record):
     machine_outcome: str
     triggers: int
     labels: tuple[Labelled, ...]
+    unlabelled: tuple[int, ...] = Field(default=(), description="Numbers of the severe triggers without a label.")
 
     @property
     def summary(self) -> str:
@@ -71,6 +74,7 @@ def make_decision(desk: VideoDesk) -> tuple[Decision, str]:
 
 
 def _decision(video: str, ruling: Ruling, case: Case) -> Decision:
+    severe = {trigger.number for trigger in case.triggers if trigger.severity >= MUST_BE_LABELLED}
     return Decision(
         video=video,
         verdict=ruling.verdict,
@@ -80,5 +84,6 @@ def _decision(video: str, ruling: Ruling, case: Case) -> Decision:
         policy=case.task.policy,
         machine_outcome=case.outcome,
         triggers=len(case.triggers),
+        unlabelled=tuple(sorted(severe - {label.trigger for label in case.labels})),
         labels=tuple(Labelled.model_validate(label.model_dump(include=set(Labelled.model_fields))) for label in case.labels),
     )

@@ -132,7 +132,6 @@ def test_what_cannot_be_compared_is_one_line(tmp_path: Path, clip: Path) -> None
     own = written(tmp_path / "own.yaml", "risks: [{code: GAMB, severity: 3}]")
     bad = written(tmp_path / "bad.json", json.dumps({"duration_ms": 1, "signals": [{"detector": "objects"}]}))
     for words, line in (
-        ((own,), "name the signals to compare over"),
         ((own, "--signals", bad), "signals[0].number: Field required"),
         ((own, "--signals", own), "no valid JSON"),
         ((written(tmp_path / "words.yaml", "terms: []"), "--signals", clip), "a dictionary changes what is found"),
