@@ -91,20 +91,23 @@ def run_day(
 def day_document(session: "Session", objects: "ObjectStore", site: "Site", day: dt.date, run_id: str) -> dict[str, Any]:
     """What stands for the day, and what the run asked and spent."""
     from pressroom.store.batches import waiting_calls
+    from pressroom.store.calls import calls_of_run
     from pressroom.store.content import drafts_on, ideas_on
     from pressroom.store.reports import report_on
     from pressroom.store.runs import steps_of
 
     ideas, drafts, steps = ideas_on(session, site.id, day), drafts_on(session, site.id, day), steps_of(session, run_id)
     report, waiting = report_on(session, site.id, day), waiting_calls(session, site.id, day)
+    asked = calls_of_run(session, run_id)  # a step that was interrupted did not count what came after
     counts = {name: number for step in steps for name, number in step["counts"].items() if step["asset"].startswith("planner/")}
     return {
         "site": site.slug,
         "date": day,
         "run_id": run_id,
         "counts": counts | {"drafts": len(drafts), "failed": sum(draft.state == "failed" for draft in drafts)},
-        "calls": {kind: sum(step["calls"][kind] for step in steps) for kind in ("paid", "replayed")},
-        "cost_usd": sum(step["cost_usd"] for step in steps),
+        "calls": {"paid": asked.paid, "replayed": sum(step["calls"]["replayed"] for step in steps)},
+        "cost_usd": float(asked.cost_usd),
+        "unpriced": asked.unpriced,
         "waiting": sum(waiting.values()),
         "batches": list(waiting),
         "ideas": [idea.model_dump(include=_IDEA) for idea in ideas],
@@ -129,7 +132,7 @@ def show_days(documents: list[dict[str, Any]]) -> None:
         counts, calls = document["counts"], document["calls"]
         failed = f" ({counts['failed']} failed)" if counts["failed"] else ""
         made = [f"{counts.get(name, 0):,}" for name in ("keywords", "clusters", "ideas")] + [f"{counts['drafts']}{failed}"]
-        asked = [str(calls["paid"]), str(calls["replayed"]), f"{document['cost_usd']:.4f}"]
+        asked = [str(calls["paid"]), str(calls["replayed"]), f"{document['cost_usd']:.4f}{'+' if document['unpriced'] else ''}"]
         table.add_row(document["site"], str(document["date"]), *made, *asked)
     out.print(table)
     for document in documents:

@@ -7,15 +7,15 @@ from pressroom.llm.types import Charge
 
 
 class RunBudget:
-    """At most `limit` USD for one run, of which `spent` is gone already, for a run that goes on.
+    """At most `limit` USD for one run.
 
     A model without a known price is refused, or with `needs_prices=False` counted as free.
     """
 
-    def __init__(self, limit: Decimal, *, spent: Decimal = Decimal(0), needs_prices: bool = True) -> None:
+    def __init__(self, limit: Decimal, *, needs_prices: bool = True) -> None:
         self.limit = limit
         self.needs_prices = needs_prices
-        self.spent = spent
+        self.spent = Decimal(0)
         self.reserved = Decimal(0)
 
     def reserve(self, charge: Charge) -> None:

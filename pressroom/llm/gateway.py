@@ -114,6 +114,8 @@ class Exchange:
         self._pacer = Pacer(lanes, self.limits.pace)
         self._batcher = Batcher(batches, self.limits, self._keep) if batches else None
         self._spent_on: defaultdict[tuple[str, str], Decimal] = defaultdict(Decimal)  # USD by site and item
+        self._reserved = 0  # calls in flight with money set aside
+        self._settled = asyncio.Event()
         self._leftovers: set[asyncio.Task[Any]] = set()
 
     def gateway(self, scope: Scope, tally: Tally | None = None) -> "Gateway":
@@ -253,7 +255,7 @@ class Exchange:
         assert self._batcher
         assert call.provider.batches
         try:
-            self._reserve(call)
+            await self._reserve(call)
             batch_id = await self._batcher.send(call.provider, call.provider.batches, call.request, call.key, call.scope)
         except asyncio.CancelledError:
             self._keep(self._release(call, "cancelled before it was asked"))
@@ -262,6 +264,7 @@ class Exchange:
             await asyncio.shield(self._keep(self._release(call, _line(error))))
             raise
         self.ledger.let_go(call.key)
+        self._give_way()  # what a batch has reserved stays so: nobody waits for it
         _defer(call, batch_id)
 
     async def _pay(self, call: "_Call[T]") -> Booked:
@@ -273,7 +276,7 @@ class Exchange:
         )
         asking: asyncio.Task[Booked] | None = None
         try:
-            self._reserve(call)
+            await self._reserve(call)
             async for attempt in policy:
                 with attempt:
                     if lane := call.provider.lane:
@@ -347,20 +350,38 @@ class Exchange:
             # The row stays pending; this process, or the next one once this is gone, takes it over.
             log.warning("call %s: could not say that it failed: %s", entry.request_hash[:12], lost)
 
-    def _reserve(self, call: "_Call[T]") -> None:
-        """Refuses before anything is spent. What all answers for one item cost is counted from the ledger: a re-run comes to the same."""
+    async def _reserve(self, call: "_Call[T]") -> None:
+        """Refuses before anything is spent. What all answers for one item cost is counted from the ledger: a re-run comes to the same.
+
+        Where only what is in flight stands in the way, this waits: it costs less than the most that was set aside for it.
+        """
         spent, limit = self._spent_on[call.site, call.request.item], self.limits.item_usd
         if limit is not None and spent + (call.charge.most or 0) > limit:
             figures = f"{spent:.4f} spent, up to {call.charge.most or 0:.4f} for this call"
             raise OverBudget(f"the limit of {limit} USD for one item would be passed for {call.request.item}: {figures}")
-        if self.budget:
-            self.budget.reserve(call.charge)
-            call.reserved = True
+        while self.budget:
+            try:
+                self.budget.reserve(call.charge)
+            except OverBudget:
+                if not self._reserved:
+                    raise
+                await self._settled.wait()
+            else:
+                call.reserved = True
+                self._reserved += 1
+                return
+
+    def _give_way(self) -> None:
+        """One reservation less that ends by itself: whoever waits looks again."""
+        self._reserved -= 1
+        self._settled.set()
+        self._settled = asyncio.Event()
 
     def _settle(self, call: "_Call[T]", cost: Decimal | None) -> None:
         if self.budget and call.reserved:
             call.reserved = False
             self.budget.settle(call.charge, cost)
+            self._give_way()
 
     def _spent(self, call: "_Call[T]", cost: Decimal | None) -> None:
         self._spent_on[call.site, call.request.item] += (call.charge.most or 0) if cost is None else cost

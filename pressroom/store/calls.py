@@ -36,7 +36,11 @@ _ROW = sa.select(
     *(_c.request_hash, _c.status, _c.owner, _c.remote_id, _c.batch_id, _c.answer, _c.cost_usd),
     *(_c.input_tokens, _c.cached_tokens, _c.cache_write_tokens, _c.output_tokens, _c.reasoning_tokens, _c.images, _c.compute_ms),
 )
-_FIND = _ROW.where(_c.request_hash.in_(sa.bindparam("keys", expanding=True)), _c.status.in_(["answered", "batched"]))
+# Retention empties old answers: what it emptied is asked anew.
+_FIND = _ROW.where(
+    _c.request_hash.in_(sa.bindparam("keys", expanding=True)),
+    (_c.status == "batched") | ((_c.status == "answered") & _c.answer.is_not(None)),
+)
 _LOOK = _ROW.where(_here)
 _LOCK = _LOOK.with_for_update()
 _ENTER = insert(_calls).on_conflict_do_nothing().returning(_c.request_hash)
@@ -57,16 +61,19 @@ _REMEMBER = (
     .values(remote_id=sa.bindparam("remote", type_=sa.String))
 )
 _SPENT = ("input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens", "images", "compute_ms", "cost_usd")
+# To what stands: an answer that retention emptied was paid too. Of two bills one without a price leaves the other as it is.
+_MORE = {name: sa.func.coalesce(_c[name] + (new := sa.bindparam(f"new_{name}", type_=_c[name].type)), _c[name], new) for name in _SPENT}
 _BOOK = (
     sa.update(_calls)
     .where(_here, _c.status != "answered")
     .values(
-        {name: sa.bindparam(f"new_{name}", type_=_c[name].type) for name in (*_SPENT, "answer", "attempts")}
+        {name: sa.bindparam(f"new_{name}", type_=_c[name].type) for name in ("answer", "attempts")}
+        | _MORE
         | {"status": "answered", "owner": None, "error": None, "answered_at": sa.func.now()}
     )
     .returning(_c.request_hash)
 )
-_ADD = sa.update(_calls).where(_here).values({name: _c[name] + sa.bindparam(f"new_{name}", type_=_c[name].type) for name in _SPENT})
+_ADD = sa.update(_calls).where(_here).values(_MORE)
 
 
 @dataclass(frozen=True)
@@ -134,7 +141,7 @@ class Ledger:
         self._owner = owner
         self._mutex = threading.Lock()
         self._in_work: set[str] = set()
-        self._looked_dead: dict[str, float] = {}
+        self._looked_dead: dict[tuple[str, int | None], float] = {}  # requests and their owners, and since when
 
     def claim(self, entry: Entry) -> Claim:
         """The booked answer; or Ours: ask, then `book` or `fail`; or "busy": someone living is asking, look again soon; or Batched."""
@@ -198,7 +205,7 @@ class Ledger:
         if row is None:
             fields = vars(entry) | {"request": _storable(entry.request), "status": "pending", "owner": me}
             return Ours() if database.execute(_ENTER, fields).one_or_none() else "busy"
-        if row.status == "answered":
+        if row.status == "answered" and row.answer is not None:
             return _booked(row)
         if row.status == "batched":
             return Batched(row.batch_id)
@@ -206,14 +213,14 @@ class Ledger:
             return "busy"
         seen = {"seen_status": row.status, "seen_owner": row.owner}
         taken = database.execute(_TAKE, key | seen | {"me": me, "for_asset": entry.asset, "for_run": entry.run_id}).one_or_none()
-        return Ours(row.remote_id) if taken else "busy"
+        return Ours(None if row.status == "answered" else row.remote_id) if taken else "busy"
 
     def _is_dead(self, database: sa.Connection, row: sa.Row[*tuple[Any, ...]]) -> bool:
         """Whether the row's owner is gone, and was when this was asked a while ago."""
         if row.owner is not None and OwnerLock.is_alive(database, row.owner):
-            self._looked_dead.pop(row.request_hash, None)
+            self._looked_dead.pop((row.request_hash, row.owner), None)
             return False
-        return time.monotonic() - self._looked_dead.setdefault(row.request_hash, time.monotonic()) > DEAD_FOR_S
+        return time.monotonic() - self._looked_dead.setdefault((row.request_hash, row.owner), time.monotonic()) > DEAD_FOR_S
 
 
 def calls_of_run(session: Session, run_id: str) -> Totals:

@@ -317,3 +317,18 @@ def test_many_answers_at_once_are_replayed_each_to_its_own_question(scope: Scope
     expected = [f"What the harbour knows of {topic}." for topic in topics]
     assert asyncio.run(ask_all()) == (expected, 0)
     assert asyncio.run(ask_all()) == (expected, 1000)
+
+
+def test_a_limit_that_real_costs_fit_is_waited_for_while_what_is_set_aside_is_in_the_way(
+    scope: Scope, simulator: OpenAISimulator, exchange: MakeExchange, ask_for: MakeRequest
+) -> None:
+    """What is set aside for a call is about twice what it costs: five at once set aside more than the limit, and cost less."""
+    budget = RunBudget(Decimal("0.002"))
+    gateway = exchange(budget=budget).gateway(scope)
+
+    async def ask_five() -> list[str]:
+        answers = await asyncio.gather(*(gateway.ask(ask_for(word, limit=600)) for word in ("tides", "knots", "ropes", "sails", "masts")))
+        return [answer.outcome for answer in answers]
+
+    assert asyncio.run(ask_five()) == ["valid"] * 5
+    assert (budget.reserved, simulator.count) == (0, 5)

@@ -138,3 +138,17 @@ def test_what_jsonb_cannot_hold_is_replaced(store: Store, owner: OwnerLock, entr
     booked = ledger.book(entry.request_hash, odd, USAGE, COST, attempts=1)
     assert booked.body == {"zero\ufffd": ["a\ufffdb", "half ?", "whole 🌊"], "number": None, "big": 10**40}
     assert ledger.claim(entry) == booked
+
+
+def test_an_answer_that_retention_emptied_is_asked_anew_and_both_bills_stand(store: Store, owner: OwnerLock, entry: Entry) -> None:
+    ledger = Ledger(store, owner)
+    ledger.claim(entry)
+    ledger.book(entry.request_hash, {"id": "first"}, USAGE, COST, attempts=1)
+    with store.transaction() as session:
+        session.execute(sa.text("UPDATE model_calls SET answer = NULL"))
+    assert ledger.find([entry.request_hash]) == {}
+    assert ledger.claim(entry) == Ours()
+    assert ledger.book(entry.request_hash, {"id": "second"}, USAGE, None, attempts=1).body == {"id": "second"}
+    with store.transaction() as session:
+        totals = calls_of_run(session, "run-1")
+    assert (totals.paid, totals.input_tokens, totals.cost_usd) == (1, 2 * USAGE.input, COST), "one of two bills had no price"
