@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from cli import batches, check, cluster, costs, db, demo, doctor, prompts, regenerate, risks, run, screen, site, tasks, trace
+from cli import batches, check, cluster, costs, db, demo, doctor, prompts, regenerate, retention, risks, run, screen, site, tasks, trace
 from cli.eval import evaluate
 from cli.output import guarded
 
@@ -26,6 +26,7 @@ app.command("trace")(trace.trace)
 app.command("costs")(costs.costs)
 app.command("eval")(evaluate)
 app.command("screen")(screen.screen)
+app.command("retention")(retention.retention)
 app.command("doctor")(doctor.doctor)
 app.add_typer(site.app, name="site")
 app.add_typer(prompts.app, name="prompts")

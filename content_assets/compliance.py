@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import dagster as dg
-from sqlalchemy.orm import Session
 
 from content_assets.automation import BY_COMMAND, COMPLIANCE_OWNERS, COMPLIANCE_TAGS, OUTAGE_RETRIES, after_outage
 from content_assets.partitions import videos
@@ -23,12 +22,10 @@ from pressroom.llm.opening import budget_of
 from pressroom.records import Detector, Tally, VideoState, version_of, version_of_text
 from pressroom.reports.decisions import make_decision
 from pressroom.reports.screening_render import render_screening_markdown
-from pressroom.reports.videos import make_video_report
-from pressroom.review.tasks import open_task
+from pressroom.reports.videos import hand_over, make_video_report
 from pressroom.safety.policy import policy
 from pressroom.settings import load_settings
-from pressroom.store.review import pending_verdicts
-from pressroom.store.videos import coverages_of, end_video, signals_of
+from pressroom.store.videos import coverages_of, signals_of
 from resources.detectors import DetectorsResource
 from resources.objects import ObjectsResource
 from resources.store import TRIGGER_TAG, StoreResource
@@ -309,9 +306,8 @@ def compliance_report(context: dg.AssetExecutionContext, store: StoreResource, o
     """The compliance report in HTML, JSON and WebVTT, and the task of the person who verifies it."""
     with video_work(context, store, objects) as desk:
         made = make_video_report(desk)
-        if desk.is_screened:
-            desk.write(partial(_hand_over, desk=desk, policy=made.report.policy.version if made.report.policy else ""))
         where = desk.objects.location(made.html_key)
+        desk.write(partial(hand_over, desk=desk, report=made.report, where=where))
     report = made.report
     silent = [one.detector for one in report.coverage if one.state != "analysed" and not one.reason]
     return dg.MaterializeResult(
@@ -324,12 +320,6 @@ def compliance_report(context: dg.AssetExecutionContext, store: StoreResource, o
         data_version=dg.DataVersion(report.version),
         check_results=[check("report_complete", REPORT, not silent, warn=True, silent=silent)],
     )
-
-
-def _hand_over(session: Session, desk: VideoDesk, policy: str) -> None:
-    task = open_task(session, desk.video.id, policy)
-    is_completed = task.state == "decided" and not pending_verdicts(session, video_id=desk.video.id)
-    end_video(session, desk.video, "completed" if is_completed else "verification")
 
 
 @dg.asset(

@@ -87,6 +87,19 @@ class Settings(BaseSettings):
     video_max_hours: float = Field(default=2.0, gt=0, description="Longer videos are refused.")
     second_review: float = Field(default=0.05, ge=0, le=1, description="Share of the videos that two people verify, each blind.")
     roles: str = Field(default="", description="Roles of the person at this machine, by comma, such as owner.")
+    smtp_url: SecretStr | None = Field(
+        default=None,
+        description="Mail server, smtp://user:password@host:587 or smtps://…; unset, mails are files under PRESSROOM_HOME/outbox.",
+    )
+    mail_from: str = Field(default="Pressroom <pressroom@localhost>", description="Who mails come from.")
+    mail_to: str = Field(default="", description="Who is told of reports, verdicts and failures, by comma.")
+    keep_artefacts_days: float = Field(default=7, ge=0, description="Frames, sound and raw output of a video that ended are kept so long.")
+    keep_failed_days: float = Field(default=14, ge=0, description="The same of a video that failed.")
+    keep_sources_days: float = Field(default=90, ge=0, description="Uploads, transcripts and raw answers of models are kept so long.")
+    keep_temporary_hours: float = Field(default=24, ge=1, description="What runs that died left on this machine is kept so long.")
+    cdn_url: str | None = Field(default=None, description="Where a CDN serves the object store, as https://media.example.com.")
+    cloudflare_zone: str | None = Field(default=None, description="Zone of the CDN, which forgets what retention deletes.")
+    cloudflare_api_token: SecretStr | None = Field(default=None, description="Token that may purge the zone's cache.")
     dagster_home: Path | None = Field(default=None, validation_alias="DAGSTER_HOME", description="Unset, ./dagster.yaml is used.")
 
     @field_validator("database_url")

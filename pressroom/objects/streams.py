@@ -29,7 +29,7 @@ def whole_file(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
     try:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".tmp", delete=False) as file:
                 half = file.name
                 yield file  # type: ignore[misc]  # typeshed's wrapper is no BinaryIO in name
                 file.flush()

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from pressroom.compliance.desk import VideoDesk
 from pressroom.errors import Permanent
 from pressroom.records import Record
+from pressroom.reports.mail import VerificationDone, announce
 from pressroom.review.verdicts import MUST_BE_LABELLED
 from pressroom.store.review import Case, Ruling, decided, pending_verdicts, read_case, verdict_done
 from pressroom.store.videos import end_video
@@ -64,10 +65,20 @@ def make_decision(desk: VideoDesk) -> tuple[Decision, str]:
     key = f"{desk.video.folder}report/decision.json"
     desk.objects.write(key, (json.dumps(decision.model_dump(mode="json"), ensure_ascii=False, indent=2) + "\n").encode())
 
+    notice = VerificationDone(
+        verdict=decision.verdict,
+        reason=decision.reason,
+        author=decision.author,
+        decided_at=decision.decided_at,
+        machine_outcome=decision.machine_outcome,
+        decision=desk.objects.location(key),
+    )
+
     def book(session: Session) -> None:
         end_video(session, desk.video, "completed")
         for pending in waiting:
             verdict_done(session, pending.outbox_id)
+        announce(session, desk.video, notice)
 
     desk.write(book)
     return decision, key

@@ -8,9 +8,10 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from pressroom.compliance.desk import VideoDesk
-from pressroom.compliance.source import open_media
+from pressroom.compliance.source import STAGES, open_media
 from pressroom.errors import Permanent, PressroomError
 from pressroom.records import Frame, Video
+from pressroom.reports.mail import announce, report_ready
 from pressroom.reports.screening import (
     Copy,
     Cost,
@@ -25,10 +26,13 @@ from pressroom.reports.screening import (
     screening_report,
 )
 from pressroom.reports.screening_render import render_screening_html, render_screening_json, render_screening_vtt
+from pressroom.review.tasks import open_task
+from pressroom.store.review import pending_verdicts
 from pressroom.store.tables import DetectionRow
 from pressroom.store.videos import (
     coverages_of,
     detections_of,
+    end_video,
     media_of,
     reports_of,
     save_report,
@@ -71,11 +75,24 @@ def make_video_report(desk: VideoDesk) -> Made:
     return Made(report, **saved)
 
 
+def hand_over(session: Session, desk: VideoDesk, report: ScreeningReport, where: str) -> None:
+    """Gives a screened video to a person, and tells of its report, in one transaction. Done again it is done once.
+
+    A video that was decided on under this very policy stays completed.
+    """
+    if desk.is_screened and report.policy:
+        task = open_task(session, desk.video.id, report.policy.version)
+        is_completed = task.state == "decided" and not pending_verdicts(session, video_id=desk.video.id)
+        end_video(session, desk.video, "completed" if is_completed else "verification")
+    announce(session, desk.video, report_ready(report, where))
+
+
 def _report(session: Session, desk: VideoDesk) -> ScreeningReport:
     video = desk.video
     media = media_of(session, video) or {}
     detections = detections_of(session, video)
-    timings = media.get("seconds", {}) | {row.detector: row.seconds for row in detections if row.seconds}
+    taken: dict[str, float] = media.get("seconds", {})
+    timings = {stage: taken[stage] for stage in STAGES if stage in taken} | {row.detector: row.seconds for row in detections if row.seconds}
     return screening_report(
         SiteName(slug=desk.site.slug, name=desk.site.name),
         video_report(video),

@@ -133,6 +133,7 @@ class ModelCallRow(Base):
         sa.Index("ix_model_calls_run_id", "run_id"),
         sa.Index("ix_model_calls_batch_id", "batch_id"),
         sa.Index("ix_model_calls_site_id_created_at", "site_id", "created_at"),
+        sa.Index("ix_model_calls_item", "item", postgresql_ops={"item": "text_pattern_ops"}),  # the calls of one video
     )
     request_hash: Mapped[str] = mapped_column(primary_key=True)
     account_id: Mapped[AccountId]
