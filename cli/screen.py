@@ -1,7 +1,7 @@
 """`pressroom screen VIDEO`: a video file looked at, judged and reported, without a bucket."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +11,7 @@ import typer
 from cli.output import JsonFlag, emit, err, out, say
 
 if TYPE_CHECKING:
-    from pressroom.inference.types import Runner
+    from pressroom.inference.types import Media, Runner
     from pressroom.records import Detector
     from pressroom.reports.files import Tick
     from pressroom.reports.screening import ScreeningReport
@@ -51,8 +51,9 @@ def screen(
     rules = load_policy(policy or settings.policy or "default", settings.risks)
     if out_folder:
         _writable(out_folder)
-    with tempfile.TemporaryDirectory(prefix="pressroom-") as folder, _runners(settings) as runners, _bars() as tick:
-        report = screen_file(video, Path(folder), rules_of(settings), runners, rules, language=language, tick=tick)
+    with tempfile.TemporaryDirectory(prefix="pressroom-") as folder, _runners(settings) as (runners, afford), _bars() as tick:
+        sampling = rules_of(settings)
+        report = screen_file(video, Path(folder), sampling, runners, rules, language=language, tick=tick, afford=afford)
         if out_folder:
             _write(report, out_folder, Path(folder))
     if json:
@@ -66,20 +67,22 @@ def screen(
 
 
 @contextmanager
-def _runners(settings: "Settings") -> Iterator[Mapping["Detector", "Runner"]]:
-    """Only hosted models need the ledger, and so a database."""
+def _runners(settings: "Settings") -> Iterator[tuple[Mapping["Detector", "Runner"], Callable[["Media"], object]]]:
+    """Who looks, and what holds the cost of it against the limit. Only hosted models need the ledger, and so a database."""
     from pressroom.inference.local import local_runners
 
     if not settings.hosted_inference:
-        yield local_runners(settings)
+        yield local_runners(settings), lambda media: None
         return
+    from pressroom.compliance.spending import check_estimate
     from pressroom.inference.opening import open_runners
+    from pressroom.llm.opening import budget_of
     from pressroom.records import Tally
     from pressroom.store.engine import open_store
 
-    with ExitStack() as stack:
-        store = stack.enter_context(open_store(settings))
-        yield stack.enter_context(open_runners(settings, store, None, "screen", Tally()))
+    limit = budget_of(settings).limit
+    with open_store(settings) as store, open_runners(settings, store, None, "screen", Tally()) as runners:
+        yield runners, lambda media: store.retrying(lambda session: check_estimate(session, None, media, runners, runners, limit))
 
 
 @contextmanager

@@ -39,9 +39,6 @@ SOURCE, FRAMES, AUDIO = (_key(name) for name in ("source_video", "video_frames",
 TRIGGERS, REPORT, DECISION = (_key(name) for name in ("risk_triggers", "compliance_report", "final_decision"))
 
 ALMOST_ALL = 0.99  # the span of a last frame is rounded
-# Every run of a video has this tag, also those of the UI and of backfills.
-VIDEO_TAG = "dagster/partition"
-
 _SHARED: Any = {
     "partitions_def": videos,
     "group_name": "compliance",

@@ -16,6 +16,8 @@ site_days = dg.MultiPartitionsDefinition({"date": days, "site": sites})
 VIDEOS = "videos"
 videos = dg.DynamicPartitionsDefinition(name=VIDEOS)
 
+# Every run of a video has this tag, also those of the UI and of backfills.
+PARTITION_TAG = "dagster/partition"
 SITE_TAG = "dagster/partition/site"
 DATE_TAG = "dagster/partition/date"
 

@@ -10,6 +10,7 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from pressroom.compliance.desk import VideoDesk
+from pressroom.errors import Permanent
 from pressroom.objects.store import ObjectStore
 from pressroom.settings import load_settings
 from pressroom.store.engine import Store, open_store
@@ -79,6 +80,9 @@ class StoreResource(dg.ConfigurableResource):
             held = hold_video(self._store, video.id, key, wait_s=self.wait_for_video, on_wait=lambda line: context.log.info(line))
             self._stack.enter_context(held)
             work = load_settings().home.absolute() / "work"
-            work.mkdir(parents=True, exist_ok=True)
-            self._folders[key] = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix=f"{key}.", dir=work)))
+            try:
+                work.mkdir(parents=True, exist_ok=True)
+                self._folders[key] = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix=f"{key}.", dir=work)))
+            except OSError as error:
+                raise Permanent(f"{work}: cannot be written ({error.strerror}); make room, or change PRESSROOM_HOME") from None
         return VideoDesk(video, site, self._store, objects, context.run.run_id, self._folders[key])

@@ -3,14 +3,12 @@
 import dagster as dg
 
 from content_assets.in_flight import UNFINISHED
-from content_assets.partitions import VIDEOS
+from content_assets.partitions import PARTITION_TAG, VIDEOS
 from pressroom.compliance.retention import cdn_of, partitions_to_retire, retention_rules, sweep
 from pressroom.settings import load_settings
 from pressroom.store.retention import retired_among
 from resources.objects import ObjectsResource
 from resources.store import StoreResource
-
-PARTITION_TAG = "dagster/partition"
 
 
 @dg.op(description="Deletes what is over its time, and removes the partitions of videos with which retention is done.")

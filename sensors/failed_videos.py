@@ -3,13 +3,12 @@
 import dagster as dg
 
 from content_assets import jobs
+from content_assets.partitions import PARTITION_TAG
 from pressroom.errors import BadInput
 from pressroom.reports.mail import PipelineFailed, announce
 from pressroom.store.locks import is_video_held
 from pressroom.store.videos import end_video, video_by_key
 from resources.store import StoreResource
-
-PARTITION_TAG = "dagster/partition"
 
 
 @dg.run_failure_sensor(monitored_jobs=[jobs.screen_video, jobs.decide_video], default_status=dg.DefaultSensorStatus.RUNNING)

@@ -47,25 +47,43 @@ async def look_at(
     """Lets the `wanted` detectors look, all at once; flagged terms after what they read. `done` is told of each as it ends.
 
     A detector without a runner is `unsupported`, one that fails is `failed`, each with the reason. Raises Blocked when there is no money
-    for the work, and whatever `done` raises.
+    for the work of one, after the others have ended, and whatever `done` raises.
     """
+    blocked: list[Blocked] = []
 
-    async def look(detector: Detector) -> Looked:
+    async def look(detector: Detector) -> Looked | None:
         begin = time.perf_counter()
-        detection = await _detect(detector, runners.get(detector), media, lambda looked, total: progress(detector, looked, total))
+        try:
+            detection = await _detect(detector, runners.get(detector), media, lambda looked, total: progress(detector, looked, total))
+        except Blocked as error:
+            blocked.append(error)
+            return None
         looked = Looked(detection, time.perf_counter() - begin)
         await asyncio.to_thread(done, looked)
         return looked
 
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(look(detector)) for detector in DETECTORS if detector in wanted and detector != "flagged_terms"]
-    looked = [task.result() for task in tasks]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(look(detector)) for detector in DETECTORS if detector in wanted and detector != "flagged_terms"]
+    except BaseExceptionGroup as group_of_errors:
+        raise _foremost(group_of_errors) from None
+    if blocked:
+        raise blocked[0]
+    looked = [each for task in tasks if (each := task.result())]
     if "flagged_terms" in wanted:
         begin = time.perf_counter()
         flagged = await asyncio.to_thread(_flagged, media, words, looked)
         looked.append(Looked(flagged, time.perf_counter() - begin))
         await asyncio.to_thread(done, looked[-1])
     return looked
+
+
+def _foremost(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one to tell of: an interrupt, else a bug of ours, else the first. A group of them says nothing to who catches by kind."""
+    leaves: list[BaseException] = []
+    for error in errors.exceptions:
+        leaves.append(_foremost(error) if isinstance(error, BaseExceptionGroup) else error)
+    return min(leaves, key=lambda error: (isinstance(error, Exception), isinstance(error, PressroomError)))
 
 
 async def _detect(detector: Detector, runner: Runner | None, media: Media, progress: Progress) -> Detection:

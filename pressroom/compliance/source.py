@@ -2,7 +2,8 @@
 
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from pressroom.store.videos import begin_video, book_bytes, book_near, media_of,
 GIB = 1024**3
 # One archive for all frames: two hours have 3,600 of them in three sizes, which one by one would be 10,800 uploads.
 FRAMES, AUDIO = "raw/frames.zip", "raw/audio.wav"
-_MEDIA, _AUDIO = "media", "audio.wav"
+STAGES = ("fetch", "start", "index", "sound", "pictures", "keep")  # in the order in which they run; JSONB forgets it
+_MEDIA = "media"
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,12 @@ def take_in(desk: VideoDesk, rules: Sampling, progress: Progress | None = None) 
     """Fetches the video, once over its bytes, and takes it apart, unless it is refused or the account has it already.
 
     Frames and sound are kept in the object store, where a later run finds them. Raises Transient where the store or the machine is in
-    the way.
+    the way, Permanent where its disk is.
     """
     desk.write(lambda session: begin_video(session, desk.video, desk.run_id))
     try:
-        return _take_in(desk, rules, progress)
+        with _disk(desk):
+            return _take_in(desk, rules, progress)
     except Refused as refusal:
         return Source(desk.end("refused", str(refusal)))
 
@@ -67,6 +70,15 @@ def _take_in(desk: VideoDesk, rules: Sampling, progress: Progress | None) -> Sou
     seconds |= taken.seconds | {"keep": time.perf_counter() - begin}
     near = desk.store.retrying(lambda session: _book(session, desk, taken, seconds))
     return Source(desk.store.retrying(lambda session: video_by_key(session, video.key)[0]), taken, near)
+
+
+@contextmanager
+def _disk(desk: VideoDesk) -> Iterator[None]:
+    """What this machine's disk refuses, in one line."""
+    try:
+        yield
+    except OSError as error:
+        raise Permanent(f"{error.filename or desk.folder}: {error.strerror}; make room, or change PRESSROOM_HOME") from error
 
 
 def _keep(desk: VideoDesk, taken: Taken) -> None:
@@ -116,7 +128,8 @@ def open_media(desk: VideoDesk) -> Media:
     media = desk.folder / _MEDIA
     audio = media / document["audio"] if document["audio"] else None
     if not media.is_dir():
-        _fetch(desk, media, audio)
+        with _disk(desk):
+            _fetch(desk, media, audio)
     return Media(
         item=f"video/{desk.video.sha256}",
         duration_ms=desk.video.probe.duration_ms,
@@ -139,8 +152,11 @@ def audio_error(taken: Taken) -> str:
 def _fetch(desk: VideoDesk, media: Path, audio: Path | None) -> None:
     archive, half = desk.folder / "frames.zip", desk.folder / "media.half"
     desk.objects.fetch(desk.video.folder + FRAMES, None, archive)
-    with zipfile.ZipFile(archive) as frames:
-        frames.extractall(half)
+    try:
+        with zipfile.ZipFile(archive) as frames:
+            frames.extractall(half)
+    except zipfile.BadZipFile:
+        raise Permanent(f"{desk.video.folder}{FRAMES} is damaged: materialise compliance/source_video again") from None
     archive.unlink()
     if audio:
         desk.objects.fetch(desk.video.folder + AUDIO, None, half / audio.name)

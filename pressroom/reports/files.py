@@ -36,11 +36,20 @@ Tick = Callable[[str, int, int], None]
 
 
 def screen_file(
-    path: Path, folder: Path, sampling: Sampling, runners: Mapping[Detector, Runner], rules: Policy, *, language: str = "en", tick: Tick
+    path: Path,
+    folder: Path,
+    sampling: Sampling,
+    runners: Mapping[Detector, Runner],
+    rules: Policy,
+    *,
+    language: str = "en",
+    tick: Tick,
+    afford: Callable[[Media], object] = lambda media: None,
 ) -> ScreeningReport:
     """The report of the video at `path`; what is taken from it is left under `folder`. A refused video has a report too.
 
-    Raises BadInput where there is no file, Transient where the machine is in the way.
+    `afford` is told what the detectors will look at, before they do. Raises BadInput where there is no file, Transient where the machine
+    is in the way, Blocked where there is no money for hosted models.
     """
     try:
         facts = path.stat()
@@ -68,6 +77,7 @@ def screen_file(
         language=language,
         audio_error=audio_error(taken),
     )
+    afford(media)
     looked = asyncio.run(look_at(media, runners, DETECTORS, Words(), lambda each: None, tick))
     timings |= taken.seconds | {each.detector: each.seconds for each in looked}
     video = video.model_copy(update={"probe": taken.probe})

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from pressroom.errors import BadInput
 from pressroom.records import Coverage, Frame, Near, Probe, Signal, Site, Trigger, Upload, Verdict, Video, VideoState, stable_id
-from pressroom.store.tables import DetectionRow, ScreeningRow, SignalRow, SiteRow, TriggerRow, VideoHashRow, VideoRow
+from pressroom.store.tables import DetectionRow, ModelCallRow, ScreeningRow, SignalRow, SiteRow, TriggerRow, VideoHashRow, VideoRow
 
 ROWS_AT_ONCE = 2_000  # signals have 14 columns, and a statement takes 65,535 parameters
 # Frames of a re-encoded video differ in up to this many of a hash's 64 bits; unrelated frames differ in about 32.
@@ -57,9 +57,27 @@ def known_uploads(session: Session, object_keys: Collection[str]) -> set[tuple[s
 
 
 def waiting_videos(session: Session, *, limit: int) -> list[str]:
-    """Keys of the videos that no run has begun with, oldest first."""
-    query = sa.select(VideoRow.key).where(VideoRow.state == "uploaded").order_by(VideoRow.seen_at, VideoRow.key)
-    return list(session.scalars(query.limit(limit)))
+    """Keys of the videos that no run has begun with, and marks them as requested: those that never were come first, then the oldest.
+
+    So a long queue does not hide what has just arrived, and what a tick that was killed did not request, a later one does.
+    """
+    waits = sa.select(VideoRow.key).where(VideoRow.state == "uploaded")
+    keys = list(session.scalars(waits.order_by(VideoRow.requested_at.nulls_first(), VideoRow.seen_at, VideoRow.key).limit(limit)))
+    session.execute(sa.update(VideoRow).where(VideoRow.key.in_(keys)).values(requested_at=sa.func.now()))
+    return keys
+
+
+def unended_videos(session: Session) -> list[str]:
+    """Keys of the videos that a run should be at work on, or has been asked for."""
+    is_asked_for = (VideoRow.state == "uploaded") & VideoRow.requested_at.is_not(None)
+    return list(session.scalars(sa.select(VideoRow.key).where((VideoRow.state == "processing") | is_asked_for)))
+
+
+def fail_unended(session: Session, key: str, reason: str) -> bool:
+    """Books that a video's run ended without a word of ours. False when something else became of it meanwhile."""
+    ended = {"state": "failed", "reason": reason, "ended_at": sa.func.now()}
+    unended = sa.update(VideoRow).where(VideoRow.key == key, VideoRow.state.in_(["uploaded", "processing"]))
+    return session.execute(unended.values(ended).returning(VideoRow.id)).scalar() is not None
 
 
 def video_by_key(session: Session, key: str) -> tuple[Video, Site]:
@@ -114,12 +132,12 @@ def _update(session: Session, video: Video, **values: Any) -> None:
 
 
 def book_bytes(session: Session, video: Video, sha256: str) -> str | None:
-    """Books the hash of the video's bytes. The key of the account's first video with the same ones, if that is another.
+    """Books the hash of the video's bytes. The key of the account's video that already stands for the same ones, if that is another.
 
-    Two runs with the same bytes at once: who books second sees the first, because they take turns on the account's hash.
+    Two runs with the same bytes at once: who books second sees the first, whichever was uploaded first, because they take turns on the
+    account's hash. One that was refused or has failed stands for nothing.
     """
     session.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(f"{video.account_id}/{sha256}", 0))))
-    _update(session, video, sha256=sha256)
     first = session.execute(
         sa.select(VideoRow.id, VideoRow.key)
         .where(VideoRow.account_id == video.account_id, VideoRow.sha256 == sha256, VideoRow.id != video.id)
@@ -127,13 +145,8 @@ def book_bytes(session: Session, video: Video, sha256: str) -> str | None:
         .order_by(VideoRow.uploaded_at, VideoRow.key)
         .limit(1)
     ).one_or_none()
-    is_first = (
-        first is None
-        or (video.upload.uploaded_at, video.key)
-        < session.execute(sa.select(VideoRow.uploaded_at, VideoRow.key).where(VideoRow.id == first.id)).one()._tuple()
-    )
-    _update(session, video, duplicate_of=None if is_first or first is None else first.id)
-    return None if is_first or first is None else first.key
+    _update(session, video, sha256=sha256, duplicate_of=first.id if first else None)
+    return first.key if first else None
 
 
 def save_media(session: Session, video: Video, probe: Probe, media: dict[str, Any], frames: Sequence[Frame]) -> None:
@@ -220,6 +233,13 @@ def save_detection(
         session.execute(insert(SignalRow), some)
 
 
+def answered_calls(session: Session, site_id: uuid.UUID | None, *, item: str, model: str) -> int:
+    """How many answers of a model are booked for a site, or the house, about items that begin so: asking for them again costs nothing."""
+    call = ModelCallRow
+    query = sa.select(sa.func.count()).where(call.site_id.is_not_distinct_from(site_id), call.model == model, call.status == "answered")
+    return session.scalar(query.where(call.item.startswith(item, autoescape=True))) or 0
+
+
 def coverages_of(session: Session, video: Video) -> list[Coverage]:
     """What each detector last looked at, by detector."""
     query = sa.select(DetectionRow.coverage).where(DetectionRow.video_id == video.id).order_by(DetectionRow.detector)
@@ -241,7 +261,7 @@ def signals_of(session: Session, video: Video, *detectors: str) -> list[Signal]:
     return [Signal.model_validate(dict(each._mapping)) for each in found]
 
 
-def screened_videos(session: Session, *, site: str | None = None, limit: int) -> list[Video]:
+def screened_videos(session: Session, *, site: str | None = None, limit: int | None = None) -> list[Video]:
     """Videos that a policy has judged, the newest first."""
     query = sa.select(VideoRow, SiteRow.slug).join(SiteRow, SiteRow.id == VideoRow.site_id)
     query = query.where(sa.exists().where(ScreeningRow.video_id == VideoRow.id)).order_by(VideoRow.uploaded_at.desc(), VideoRow.key)
@@ -317,4 +337,4 @@ def _chunks(rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 def states(session: Session, keys: Iterable[str]) -> dict[str, str]:
     """The state of each of these videos that there is."""
     query = sa.select(VideoRow.key, VideoRow.state).where(VideoRow.key.in_(list(keys)))
-    return dict(session.execute(query).tuples().all())
+    return {key: state for key, state in session.execute(query)}  # noqa: C416 - a row is not known to be a pair

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
-from content_assets.partitions import VIDEOS
+from content_assets.partitions import PARTITION_TAG, VIDEOS
 from pressroom.objects.store import FolderStore
 from pressroom.records import Video
 from pressroom.reports.mail import PipelineFailed, announce
@@ -18,7 +18,7 @@ from pressroom.store.tables import VideoRow
 from pressroom.store.videos import video_by_key
 from resources.objects import ObjectsResource
 from resources.store import StoreResource
-from schedules.retention import PARTITION_TAG, keep_retention, retention
+from schedules.retention import keep_retention, retention
 from sensors.mails import mails
 from tests.compliance.test_retention import KEPT, ended, files
 

@@ -1,0 +1,145 @@
+"""`pressroom screen`, as people call it: a good file, a refused one, one that is not there."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import typer
+
+from cli import screen
+from cli.output import guarded
+from simulators.replicate import ReplicateSimulator
+from tests.cli.test_risks import Done
+from tests.dagster.films import TOKEN, calm_film, film
+from tests.videos import archive
+
+SCHEMA = json.loads((Path(__file__).resolve().parents[2] / "docs" / "compliance-report.schema.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def pressroom(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], capfd: pytest.CaptureFixture[str]) -> Any:
+    """The command in this process: exit code, stdout and stderr."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.callback()(lambda: None)  # so that the only command is a command
+    app.command("screen")(screen.screen)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    def call(*words: object) -> Done:
+        monkeypatch.setattr("sys.argv", ["pressroom", *map(str, words)])
+        capfd.readouterr()
+        code = guarded(app)
+        out, err = capfd.readouterr()
+        return Done(code, out, err)
+
+    return call
+
+
+@pytest.fixture
+def hosted(monkeypatch: pytest.MonkeyPatch, pressroom: Any, tmp_path: Path) -> Iterator[ReplicateSimulator]:
+    """Hosted models look, so that nothing on this machine has to."""
+    table = tmp_path / "detectors.yaml"
+    table.write_text("detectors: {transcript: {}, screen_text: {}}")
+    with ReplicateSimulator(token=TOKEN) as simulator:
+        monkeypatch.setenv("REPLICATE_API_TOKEN", TOKEN)
+        monkeypatch.setenv("REPLICATE_BASE_URL", simulator.base_url)
+        monkeypatch.setenv("PRESSROOM_DETECTORS", str(table))
+        yield simulator
+
+
+def document(done: Done) -> Any:
+    """The one document on stdout, which keeps the published schema."""
+    found = json.loads(done.stdout)
+    jsonschema.validate(found, SCHEMA)
+    return found
+
+
+def test_a_film_is_screened_and_its_json_is_one_document_of_the_published_schema(
+    pressroom: Any, hosted: ReplicateSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, out = film(tmp_path), tmp_path / "report" / "here"
+    done = pressroom("screen", path, "--json", "--out", out)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = document(done)
+    assert (found["state"], found["video"]["name"]) == ("screened", "film.mp4")
+    assert {trigger["code"] for trigger in found["triggers"]} >= {"VIO.PHYSICAL", "VIO.WEAPON"}
+    assert found["policy"]["name"] == "default"
+    assert {timing["stage"] for timing in found["timings"]} >= {"hash", "transcript"}
+    assert json.loads((out / "report.json").read_text()) == found
+    assert (out / "report.html").stat().st_size > 5000
+    assert (out / "report.vtt").read_text().startswith("WEBVTT")
+
+    asked = hosted.count
+    for fail_on, code in (("review", 1), ("block", 1 if found["outcome"] == "block" else 0)):
+        again = pressroom("screen", path, "--json", "--fail-on", fail_on)
+        assert again.returncode == code, fail_on
+        assert document(again)["version"] == found["version"]
+    monkeypatch.setenv("PRESSROOM_RUN_LIMIT_USD", "0.001")
+    assert pressroom("screen", path, "--json").returncode == 0, "what is answered already is within any limit"
+    assert hosted.count == asked, "the same film again costs nothing"
+
+
+def test_a_calm_film_passes_and_a_person_sees_a_table(pressroom: Any, hosted: ReplicateSimulator, tmp_path: Path) -> None:
+    done = pressroom("screen", calm_film(tmp_path), "--fail-on", "review")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("clear")
+    assert "violence" in done.stdout
+    assert "100%" in done.stdout
+
+
+def test_a_film_that_costs_more_than_the_limit_is_blocked_before_anything_is_asked(
+    pressroom: Any, hosted: ReplicateSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRESSROOM_RUN_LIMIT_USD", "0.001")
+    done = pressroom("screen", film(tmp_path), "--json")
+    assert (done.returncode, done.stdout, hosted.count) == (4, "", 0)
+    assert "over the run's limit of 0.001 USD" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_file_that_is_no_video_is_refused_with_a_report_and_one_line(pressroom: Any, tmp_path: Path) -> None:
+    path = archive(tmp_path / "film.mp4")
+    done = pressroom("screen", path, "--json", "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert str(path) in done.stderr
+    found = document(done)
+    assert (found["state"], found["outcome"]) == ("refused", None)
+    assert all(one["state"] != "analysed" for one in found["coverage"])
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+@pytest.mark.parametrize("kind", ["missing", "folder"])
+def test_what_is_no_file_is_one_line(pressroom: Any, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "film.mp4"
+    if kind == "folder":
+        path.mkdir()
+    done = pressroom("screen", path, "--json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert str(path) in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_folder_for_the_report_that_cannot_be_made_is_told_before_any_work(pressroom: Any, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file in the way")
+    done = pressroom("screen", film(tmp_path, seconds=1.0), "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "--out" in done.stderr
+
+
+@pytest.mark.long
+def test_the_example_video_is_screened_by_this_machine_alone(pressroom: Any, tmp_path: Path) -> None:
+    """Words burnt in and spoken, a black and a frozen stretch: what the shipped policy finds without any hosted model."""
+    from pressroom.compliance.example import make_example
+
+    make_example(tmp_path / "example.mp4")
+    done = pressroom("screen", tmp_path / "example.mp4", "--json", "--fail-on", "review")
+    assert done.returncode == 1
+    found = document(done)
+    assert found["outcome"] == "review"
+    assert {"CLAIM.FINANCE", "PII.ONSCREEN"} <= {trigger["code"] for trigger in found["triggers"]}
+    assert found["signals"]["picture"] > 0
+    assert any("iolence" in line for line in found["not_analysed"])
