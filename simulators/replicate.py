@@ -30,6 +30,7 @@ from typing import Any
 from simulators.loopback import HttpReply, HttpRequest, LoopbackServer
 from simulators.openai_files import read_form
 from simulators.openai_limits import Bucket
+from simulators.openai_options import named
 from simulators.openai_wire import Refused
 from simulators.replicate_answers import Answers, Asked, answer
 from simulators.replicate_failures import (
@@ -450,6 +451,9 @@ def options(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--delete-after", **seconds, default=KEPT_S, help="how long an output stays (default: 3600)")
     parser.add_argument("--fail", action="append", default=[], type=Failure.parse, metavar="KIND", help=failures)
     parser.add_argument("--token", help="the one token that is let in (default: any)")
+    parser.add_argument(
+        "--answers", type=named, default=answer, metavar="MODULE:FUNCTION", help="gives the output of a prediction (default: by its files)"
+    )
     given = vars(parser.parse_args(arguments))
     given["failures"] = given.pop("fail")
     return given

@@ -20,8 +20,7 @@ from pressroom.store.locks import OwnerLock
 
 @contextmanager
 def open_runners(settings: Settings, store: Store, site: Site | None, run_id: str, tally: Tally) -> Iterator[dict[Detector, Runner]]:
-    """A runner for every detector that somebody can serve: a hosted model comes before one on this machine, but reading and hearing stay
-    here unless the user's own table of detectors says otherwise.
+    """A runner for every detector that somebody can serve: a hosted model, where the table has one, before one on this machine.
 
     Calls go through the ledger of `store` for the site, or for the house, and are counted on `tally`. Raises BadInput when a token or a
     table is wrong.

@@ -8,11 +8,13 @@ import asyncio
 import datetime as dt
 import email.utils
 import inspect
+import itertools
 import json
 import math
 import re
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +32,11 @@ if TYPE_CHECKING:
 UNFINISHED = ("starting", "processing")
 FIRST_LOOK_S, LONGEST_LOOK_S = 0.2, 2.0
 LOOK_PART = 0.1  # of the time waited so far: a look comes at most a tenth too late
-REMEMBERED = 20  # runs; the next one is first looked at shortly before the fastest of them was done
+REMEMBERED = 20  # runs; the next one is first looked at when the fastest of them was done
+# An account may look 3,000 times a minute, which 60 frames that look five times a second use up in ten seconds.
+LOOKS_A_SECOND = 45
+# While nobody knows how long a run of the model takes, only the oldest few that wait for one look often; they tell the others.
+SCOUTS = 4
 MICRO = Decimal("0.000001")  # USD: what the ledger holds
 LEAST_DEADLINE_S = 5  # what Cancel-After takes
 # What a failed prediction says when the machine, and not the input, was to blame: another try may help.
@@ -75,6 +81,8 @@ class ReplicateProvider:
         self._entry = model
         self._files = files
         self._took: deque[float] = deque(maxlen=REMEMBERED)
+        self._waiting: dict[object, None] = {}  # oldest first
+        self._news = asyncio.Event()  # a run has ended since it was made
 
     @property
     def model(self) -> str:
@@ -94,12 +102,9 @@ class ReplicateProvider:
         asked = _asked(request)
         if ticket.remote_id is not None:
             return await self._finished(ticket, asked)
-        began = asyncio.get_running_loop().time()
         body, headers = await self._create(asked)
         await ticket.keep(str(body["id"]))
-        raw = await self._finished(ticket, asked, (body, headers))
-        self._took.append(asyncio.get_running_loop().time() - began)
-        return raw
+        return await self._finished(ticket, asked, (body, headers))
 
     async def _create(self, asked: Mapping[str, JsonValue]) -> "tuple[dict[str, Any], Headers]":
         """A prediction that has begun. When the answer to this is lost, so is its id, and the next try pays for another one."""
@@ -117,29 +122,54 @@ class ReplicateProvider:
         self, ticket: Ticket, asked: Mapping[str, JsonValue], begun: "tuple[dict[str, Any], Headers] | None" = None
     ) -> RawAnswer:
         """The prediction of the ticket's id once it has succeeded. One that came to nothing is forgotten: the next try begins anew."""
-        waited, pause = 0.0, self._first_look()
-        while True:
-            body, headers = begun or await self._look(ticket)
-            begun = None
-            if body.get("status") in UNFINISHED and _age(body, headers) > self._entry.deadline_s:
-                body = await self._cancelled(ticket)
-            match body.get("status"):
-                case "succeeded" if not body.get("data_removed"):
-                    return RawAnswer(body | {"input": dict(asked)}, _usage(body))  # its own `input` holds signed URLs, or the file itself
-                case "succeeded":
-                    await ticket.keep(None)
-                    raise Transient(f"{self._account.where} has deleted what {self._entry.short} answered: it keeps it for an hour")
-                case "failed" | "canceled" | "aborted":
-                    await ticket.keep(None)
-                    raise self._ended(body)
-                case status if status not in UNFINISHED:
-                    raise self._other_shape()
-            await asyncio.sleep(pause)
-            waited += pause
-            pause = min(LONGEST_LOOK_S, max(FIRST_LOOK_S, LOOK_PART * waited))
+        began, place = asyncio.get_running_loop().time(), object()
+        self._waiting[place] = None
+        self._account.waiting += 1
+        try:
+            while True:
+                body, headers = begun or await self._look(ticket)
+                begun = None
+                if body.get("status") in UNFINISHED and _age(body, headers) > self._entry.deadline_s:
+                    body = await self._cancelled(ticket)
+                match body.get("status"):
+                    case "succeeded" if not body.get("data_removed"):
+                        self._tell(_lasted(body))
+                        # Its own `input` holds signed URLs, or the file itself.
+                        return RawAnswer(body | {"input": dict(asked)}, _usage(body))
+                    case "succeeded":
+                        await ticket.keep(None)
+                        raise Transient(f"{self._account.where} has deleted what {self._entry.short} answered: it keeps it for an hour")
+                    case "failed" | "canceled" | "aborted":
+                        await ticket.keep(None)
+                        raise self._ended(body)
+                    case status if status not in UNFINISHED:
+                        raise self._other_shape()
+                await self._pause(place, began)
+        finally:
+            del self._waiting[place]
+            self._account.waiting -= 1
 
-    def _first_look(self) -> float:
-        return min(max(FIRST_LOOK_S, 0.95 * min(self._took, default=0.0)), self._entry.deadline_s)
+    def _tell(self, seconds: float | None) -> None:
+        """A run took so many seconds: whoever waits for another one may look."""
+        if seconds is not None:
+            self._took.append(seconds)
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def _pause(self, place: object, began: float) -> None:
+        """Returns when it is time to look again at the prediction in `place`, waited for since `began`."""
+        follows = not self._took and place not in itertools.islice(self._waiting, SCOUTS)
+        if follows:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LONGEST_LOOK_S):
+                    await self._news.wait()
+        waited = asyncio.get_running_loop().time() - began
+        usual = min(self._took, default=0.0)
+        if waited < usual:
+            await asyncio.sleep(min(usual - waited, self._entry.deadline_s))
+        elif not follows:
+            crowd = self._account.waiting / LOOKS_A_SECOND if self._took else 0.0
+            await asyncio.sleep(min(LONGEST_LOOK_S, max(FIRST_LOOK_S, LOOK_PART * waited, crowd)))
 
     async def _look(self, ticket: Ticket) -> "tuple[dict[str, Any], Headers]":
         try:
@@ -210,6 +240,15 @@ def _usage(body: Mapping[str, Any]) -> Usage:
     if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds < 1e6:
         seconds = 0.0
     return Usage(images=1, compute_ms=math.ceil(1000 * seconds))
+
+
+def _lasted(body: Mapping[str, Any]) -> float | None:
+    """Seconds from the creation of a prediction to its end; None where it does not say."""
+    try:
+        begun, ended = (dt.datetime.fromisoformat(str(body.get(name))) for name in ("created_at", "completed_at"))
+        return max(0.0, (ended - begun).total_seconds())
+    except (ValueError, TypeError):
+        return None
 
 
 def _age(body: Mapping[str, Any], headers: "Headers") -> float:
