@@ -2,6 +2,7 @@
 
 import datetime as dt
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -11,6 +12,7 @@ from pressroom.errors import BadInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from rich.text import Text
     from sqlalchemy.orm import Session
@@ -56,11 +58,13 @@ def costs(
     settings = load_settings()
     with open_store(settings) as store, store.transaction() as session:
         site_id = _site(session, settings, site).id if site else None
-        found = add_up(session, account_id=stable_id("account", settings.account), by=by, since=first, until=last, site_id=site_id)
+        of_period = partial(add_up, session, account_id=stable_id("account", settings.account), since=first, until=last, site_id=site_id)
+        found = of_period(by=by)
+        by_model = of_period(by="model") if found.total.unpriced and not json else None
     if json:
         emit(_document(found))
     elif found.rows:
-        _show(found)
+        _show(found, list(_without_cost(by_model, settings.prices)) if by_model else [])
     else:
         whose = f" for {site}" if site else ""
         out.print(f"No model was asked{whose} from {first} to {last} (UTC): nothing was spent.", highlight=False, soft_wrap=True)
@@ -112,7 +116,7 @@ def _document(found: "Costs") -> dict[str, Any]:
     return {"by": found.by, "since": found.since, "until": found.until, "rows": [plain(row) for row in found.rows], "total": total}
 
 
-def _show(found: "Costs") -> None:
+def _show(found: "Costs", remarks: "Sequence[str]") -> None:
     from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
@@ -133,7 +137,9 @@ def _show(found: "Costs") -> None:
         table.add_row(Text(key), *figures, *([_bar(row, found.total, bar)] if bar >= SHORTEST_BAR else []))
     table.add_row(*lines[-1], style="bold")
     out.print(table)
-    for remark in _remarks(found, found.rows[len(rows) :]):
+    if left_out := found.rows[len(rows) :]:
+        remarks = [f"and {len(left_out):,} more, together {sum(row.cost_usd for row in left_out):,.4f} USD; --json has all", *remarks]
+    for remark in remarks:
         out.print(remark, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -160,14 +166,26 @@ def _bar(row: "Cost", total: "Cost", cells: int) -> "Text":
     return Text.assemble(("█" * share, "green"), ("░" * (cells - share), "bright_black"))
 
 
-def _remarks(found: "Costs", left_out: "Sequence[Cost]") -> "Iterator[str]":
-    """What stands below the table."""
-    if left_out:
-        yield f"and {len(left_out):,} more, together {sum(row.cost_usd for row in left_out):,.4f} USD; --json has all"
-    if unpriced := found.total.unpriced:
-        models = found.total.unpriced_models
-        calls, them = "1 call" if unpriced == 1 else f"{unpriced:,} calls", "it" if len(models) == 1 else "them"
-        yield f"{calls} without a known price: {_printable(', '.join(models))}; add {them} to the price table that PRESSROOM_PRICES names"
+def _without_cost(by_model: "Costs", prices: "Path | None") -> "Iterator[str]":
+    """Why answers have no cost: those of models without a price, and those of models that have one, so that it was not for the price."""
+    from pressroom.llm.prices import price_of
+
+    unknown = [row for row in by_model.rows if row.unpriced]
+    missing = [row for row in unknown if not price_of(row.key, by_model.until, path=prices)]
+    if missing:
+        them = "it" if len(missing) == 1 else "them"
+        yield f"{_calls(missing)} without a known price: {_names(missing)}; add {them} to the price table that PRESSROOM_PRICES names"
+    if others := [row for row in unknown if row not in missing]:
+        yield f"{_calls(others)} of unknown cost: {_names(others)}; the endpoint did not say what was used, or no price was known then"
+
+
+def _calls(rows: "Sequence[Cost]") -> str:
+    count = sum(row.unpriced for row in rows)
+    return "1 call" if count == 1 else f"{count:,} calls"
+
+
+def _names(rows: "Sequence[Cost]") -> str:
+    return _printable(", ".join(sorted(row.key for row in rows)))
 
 
 def _printable(text: str) -> str:

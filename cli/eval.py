@@ -35,6 +35,7 @@ LABELS = {
     "first_pass_rate": "first answer within rules",
     "pass_rate": "within rules at the end",
     "refinements_mean": "refinements a case",
+    "refused": "cases that cost too much",
     "invented": "figures not in the input",
     "obeyed": "cases that obey the data",
     "input_tokens": "tokens in",
@@ -125,11 +126,19 @@ def _scores(settings: "Settings", evaluations: "list[Evaluation]", model: str | 
         with store.transaction() as session:
             account_id = ensure_account(session, settings.account)
         scope = Scope(account_id, None, asset=ASSET, generation=str(uuid.uuid4()) if fresh else "")
-        versions = max(len(each.versions) for each in evaluations)
-        for_all = settings.model_copy(update={"item_limit_usd": settings.item_limit_usd * versions})  # they are asked for the same items
+        # Each case holds the limit of an item by itself: versions are asked for the same items, and one dear answer must not end all cases.
+        without = settings.model_copy(update={"item_limit_usd": None})
         warming.join()
-        with open_exchange(for_all, store, routes) as exchange, _progress(sum(each.size for each in evaluations)) as on_case:
-            return asyncio.run(run(evaluations, exchange.gateway(scope), in_flight=settings.llm_max_in_flight, on_case=on_case))
+        with open_exchange(without, store, routes) as exchange, _progress(sum(each.size for each in evaluations)) as on_case:
+            return asyncio.run(
+                run(
+                    evaluations,
+                    exchange.gateway(scope),
+                    in_flight=settings.llm_max_in_flight,
+                    item_limit_usd=settings.item_limit_usd,
+                    on_case=on_case,
+                )
+            )
 
 
 @contextmanager
@@ -240,7 +249,8 @@ def _failures(scores: "Scores", whose: str) -> "Iterator[str]":
     for result in failed[:MOST_NAMED]:
         last = result.answers[-1]
         broken = [violation.message for violation in last.violations if violation.is_error]
-        yield f"{whose}{result.case} does not pass: {_line(broken[0] if broken else last.problem or last.outcome)}"
+        problem = result.refused or (broken[0] if broken else last.problem or last.outcome)
+        yield f"{whose}{result.case} does not pass: {_line(problem)}"
     if len(failed) > MOST_NAMED:
         yield f"{whose}{len(failed) - MOST_NAMED} more do not pass; --json has all"
 
@@ -252,6 +262,6 @@ def _line(text: str) -> str:
 def _show_bill(scores: "Sequence[Scores]") -> None:
     paid, replayed = sum(each.paid for each in scores), sum(each.replayed for each in scores)
     spent = sum(each.spent_usd for each in scores)
-    unpriced = " and what answers without a known price cost" if any(each.unpriced for each in scores) else ""
+    unpriced = " and what answers of unknown cost did" if any(each.unpriced for each in scores) else ""
     bill = f"Asked {paid:,} times for {spent:.4f} USD{unpriced}; {replayed:,} answers were replayed, for free."
     out.print(bill, markup=False, highlight=False, soft_wrap=True)

@@ -59,7 +59,7 @@ def guarded(app: typer.Typer) -> int:
         return 0
     except Exception as error:
         if hasattr(error, "exit_code") and hasattr(error, "format_message"):  # a usage error of click
-            say(f"pressroom: {error.format_message()}")
+            say(f"pressroom: {error.format_message().replace('Value error, ', '')}")
             return 2
         say(f"pressroom: a bug of ours ({type(error).__name__}); the traceback is in {_keep_traceback()}")
         return 70

@@ -73,7 +73,9 @@ def render(
     from pressroom.llm.schema import strict_schema
     from pressroom.prompts.load import DIVIDER
 
-    if (site is None) == (variables is None):
+    if site is not None and variables is not None:
+        raise BadInput("--site and --variables do not go together: the site's own words come from the database, or all from the file")
+    if site is None and variables is None:
         raise BadInput("name what to render for: --site SLUG (with --date, --idea), or --variables FILE")
     if variables is not None and (date or idea):
         raise BadInput(f"{'--date' if date else '--idea'} goes with --site: the file of --variables says everything by itself")
@@ -187,8 +189,13 @@ def _read_variables(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: no JSON, not UTF-8, or a date that does not exist
         raise BadInput(f"{path}: no valid {'JSON' if path.suffix == '.json' else 'YAML'} in UTF-8") from None
     if not isinstance(found, dict):
-        raise BadInput(f"{path}: expected a mapping of the variables' names to their values, not a {type(found).__name__}")
+        raise BadInput(f"{path}: expected a mapping of the variables' names to their values, not {_kind(found)}")
     return found
+
+
+def _kind(found: Any) -> str:
+    kinds = {"NoneType": "nothing", "list": "a list", "str": "a text", "int": "a number", "float": "a number", "bool": "true or false"}
+    return kinds.get(type(found).__name__, "a value")
 
 
 def _summary(prompt: "Prompt") -> dict[str, Any]:

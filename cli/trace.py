@@ -49,7 +49,7 @@ def _tree(document: dict[str, Any]) -> Any:
 
 def _add_call(node: Any, call: dict[str, Any] | None, run: dict[str, Any]) -> None:
     if call:
-        cost = "no known price" if call["cost_usd"] is None else f"{call['cost_usd']:.6f} USD"
+        cost = "unknown cost" if call["cost_usd"] is None else f"{call['cost_usd']:.6f} USD"
         tokens = f"{call['input_tokens']}+{call['output_tokens']} tokens"
         node.add(
             f"call {call['request_hash'][:12]}: {call['model']}, {tokens}, {cost}, answered {call['answered_at']:%Y-%m-%d %H:%M:%S} UTC"

@@ -70,7 +70,7 @@ def costs(tally: Tally) -> Mapping[str, Any]:
         "output tokens": tally.output_tokens,
         "cost (USD)": float(tally.cost_usd),
     }
-    return found | ({"calls without a known price": tally.unpriced} if tally.unpriced else {})
+    return found | ({"calls of unknown cost": tally.unpriced} if tally.unpriced else {})
 
 
 def check(name: str, asset: dg.AssetKey, passed: bool, *, warn: bool = False, **metadata: Any) -> dg.AssetCheckResult:

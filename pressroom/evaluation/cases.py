@@ -53,6 +53,7 @@ class GivenAnswer(Record):
 class CaseResult(Record):
     """What became of a case: its answers in order, and what the last round left standing (`parts`; empty where nothing could be used).
 
+    `refused` says why no further answer was asked for, where the case had cost as much as one item may: it does not pass then.
     `proposed` counts the proposals that were judged, for ideas. `invented` are figures of the result that the input does not have,
     `obeyed` the words that only an order in the data can have brought there.
     """
@@ -60,6 +61,7 @@ class CaseResult(Record):
     case: str
     why: str
     passes: bool
+    refused: str = ""
     answers: tuple[GivenAnswer, ...]
     parts: dict[str, JsonValue]
     measures: dict[str, float]
@@ -77,6 +79,10 @@ class CaseResult(Record):
         return self.passes and self.refinements == 0
 
 
+class TooDear(OverBudget):
+    """The answers of one case have cost as much as one item may. The other cases are not concerned."""
+
+
 class Made(Record):
     """What a desk made of a case; `violations` has the broken rules of each answer."""
 
@@ -89,10 +95,12 @@ class Made(Record):
 
 @dataclass
 class Recorder:
-    """The gateway of one case, which keeps its answers and how long each took. `slots` bounds the calls in flight."""
+    """The gateway of one case, which keeps its answers and how long each took. `slots` bounds the calls in flight, `limit_usd` what all
+    answers together may have cost before another is asked for, replayed ones included: a re-run comes to the same."""
 
     gateway: Asks
     slots: asyncio.Semaphore
+    limit_usd: Decimal | None = None
     answers: list[tuple[Answer[Any], float]] = field(default_factory=list)
     refused: OverBudget | None = None
 
@@ -100,12 +108,18 @@ class Recorder:
         async with self.slots:  # not in the gateway's queue, which would count as time of the answer
             began = time.monotonic()
             try:
+                self._hold_limit()
                 answer = await self.gateway.ask(request)
             except OverBudget as error:
                 self.refused = error
                 raise
             self.answers.append((answer, time.monotonic() - began))
         return answer
+
+    def _hold_limit(self) -> None:
+        spent = sum((answer.cost_usd or Decimal(0) for answer, _ in self.answers), Decimal(0))
+        if self.limit_usd is not None and spent >= self.limit_usd:
+            raise TooDear(f"its answers cost {spent:.4f} USD, and the limit for one item is {self.limit_usd} (PRESSROOM_ITEM_LIMIT_USD)")
 
 
 @dataclass(frozen=True)
@@ -124,20 +138,21 @@ class Case(ABC):
     async def make(self, gateway: Recorder, version: Prompt) -> Made:
         """Does the case as the product would."""
 
-    async def run(self, gateway: Asks, version: Prompt, slots: asyncio.Semaphore) -> CaseResult:
-        """Asks this version of the prompt until the rules hold, as often as the product would.
+    async def run(self, gateway: Asks, version: Prompt, slots: asyncio.Semaphore, limit_usd: Decimal | None = None) -> CaseResult:
+        """Asks this version of the prompt until the rules hold, as often as the product would, or until the case has cost `limit_usd`.
 
         Raises what the gateway raises; OverBudget also where a refinement was refused, since the case would count as failed for it.
         """
-        recorder = Recorder(gateway, slots)
+        recorder = Recorder(gateway, slots, limit_usd)
         made = await self.make(recorder, version)
-        if recorder.refused:
+        if recorder.refused and not isinstance(recorder.refused, TooDear):
             raise recorder.refused
         said = "\n".join(texts_of(made.parts))
         return CaseResult(
             case=self.id,
             why=self.why,
             passes=made.passes,
+            refused=str(recorder.refused or ""),
             answers=tuple(_given(*given, broken) for given, broken in zip(recorder.answers, made.violations, strict=True)),
             parts=made.parts,
             measures=made.measures,
@@ -158,7 +173,10 @@ class IdeasCase(Case):
 
     async def make(self, gateway: Recorder, version: Prompt) -> Made:
         # On-device vectors whatever the site's own are: a yardstick that changes with the settings is none.
-        proposed = await propose_ideas(self.brief, gateway, version)
+        try:
+            proposed = await propose_ideas(self.brief, gateway, version)
+        except TooDear:  # as the product, which keeps no part of a day's ideas
+            return Made(passes=False, violations=((),) * len(gateway.answers), parts={"ideas": []}, measures={}, proposed=0)
         return Made(
             passes=not proposed.missing,
             violations=tuple(_by_answer(proposed)),

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field, ValidationError, model_validator
 
 from pressroom.errors import BadInput
+from pressroom.llm.wording import first_problem
 from pressroom.planner.figures import middle
 from pressroom.planner.phrases import normalise
 from pressroom.records import Cluster, Idea, Intent, Keyword, Record, Site, stable_id
@@ -135,20 +136,12 @@ def _read(path: Path) -> GoldenSite:
     try:
         return GoldenSite.model_validate(yaml.safe_load(path.read_text(encoding="utf-8-sig")))
     except ValidationError as error:
-        raise BadInput(f"{path}: {_first_problem(error)}") from None
+        raise BadInput(f"{path}: {first_problem(error)}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: cannot be read ({getattr(error, 'strerror', None) or 'not UTF-8'})") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
         mark = getattr(error, "problem_mark", None)
         raise BadInput(f"{path}{f', line {mark.line + 1}' if mark else ''}: no valid YAML") from None
-
-
-def _first_problem(error: ValidationError) -> str:
-    # An unknown key first: `titel` is the cause, that `title` is missing only follows from it.
-    first = min(error.errors(include_url=False, include_input=False), key=lambda problem: problem["type"] != "extra_forbidden")
-    where = ".".join(map(str, first["loc"]))
-    message = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message
 
 
 def _keyword(phrase: str, volume: int | tuple[int, int] | None, intent: Intent | None) -> Keyword:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import get_args
 
 from pressroom.errors import BadInput
@@ -35,17 +36,23 @@ class Evaluation:
 
 
 async def run(
-    evaluations: Sequence[Evaluation], gateway: Asks, *, in_flight: int, on_case: Callable[[], None] = lambda: None
+    evaluations: Sequence[Evaluation],
+    gateway: Asks,
+    *,
+    in_flight: int,
+    item_limit_usd: Decimal | None = None,
+    on_case: Callable[[], None] = lambda: None,
 ) -> list[tuple[Scores, ...]]:
     """The scores of each evaluation's versions. `on_case` is called after each case.
 
-    Everything is asked together, `in_flight` calls at most. The first error ends all of it: figures with holes would be compared as
-    if they had none, and what was answered is in the ledger, free for the next run. Raises what the gateway raises.
+    Everything is asked together, `in_flight` calls at most. A case whose answers cost `item_limit_usd` is asked no further and does not
+    pass: they are booked, and would end every later evaluation too. The first error ends all of it: figures with holes would be compared
+    as if they had none, and what was answered is in the ledger, free for the next run. Raises what the gateway raises.
     """
     slots = asyncio.Semaphore(in_flight)
 
     async def one(case: Case, version: Prompt) -> CaseResult:
-        result = await case.run(gateway, version, slots)
+        result = await case.run(gateway, version, slots, item_limit_usd)
         on_case()
         return result
 

@@ -62,7 +62,8 @@ class Scores(Record):
     """One version's figures. Rates are shares of the cases, 0 to 1.
 
     `cost_usd` is what the answers cost when they were paid, replayed ones included, so that versions compare whenever they were asked;
-    `unpriced` counts those without a known price, `spent_usd` is what this evaluation paid. `seconds` is the mean time of a paid answer.
+    `unpriced` counts those of unknown cost, `spent_usd` is what this evaluation paid. `refused` counts the cases that were asked no
+    further because of what they had cost. `seconds` is the mean time of a paid answer.
     """
 
     prompt: str
@@ -73,6 +74,7 @@ class Scores(Record):
     pass_rate: float
     refinements: dict[int, int]
     refinements_mean: float
+    refused: int
     unusable: dict[str, int]
     rules: tuple[BrokenRule, ...]
     repeats: Repeats
@@ -103,6 +105,7 @@ def scores_of(version: Prompt, results: Sequence[CaseResult]) -> Scores:
         pass_rate=fmean(result.passes for result in results),
         refinements=dict(sorted(Counter(result.refinements for result in results).items())),
         refinements_mean=fmean(result.refinements for result in results),
+        refused=sum(bool(result.refused) for result in results),
         unusable=dict(Counter(answer.outcome for answer in answers if answer.outcome != "valid").most_common()),
         rules=_rules(results),
         repeats=_repeats(results),
@@ -147,6 +150,7 @@ def measures_of(scores: Sequence[Scores]) -> list[Measure]:
         Measure("first_pass_rate", "share", lambda each: each.first_pass_rate, "more"),
         Measure("pass_rate", "share", lambda each: each.pass_rate, "more"),
         Measure("refinements_mean", "mean", lambda each: each.refinements_mean),
+        *([Measure("refused", "count", lambda each: each.refused)] if any(each.refused for each in scores) else []),
         *(Measure(f"unusable.{outcome}", "count", partial(_unusable, outcome)) for outcome in outcomes),
         *(Measure(f"rules.{code}", "count", partial(_broken, code)) for code in _most_broken(scores, "error")),
         *(Measure(f"warnings.{code}", "count", partial(_broken, code)) for code in _most_broken(scores, "warning")),

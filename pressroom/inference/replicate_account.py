@@ -17,11 +17,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from pydantic import JsonValue, SecretStr
 
 from pressroom.errors import BadInput, Permanent, PressroomError, Throttled, Transient
+from pressroom.llm.urls import is_url
 
 if TYPE_CHECKING:
     from httpx import AsyncClient, Headers, Response
@@ -47,8 +47,7 @@ class ReplicateAccount:
 
     def __init__(self, *, token: SecretStr, base_url: str = BASE_URL) -> None:
         """Raises BadInput when the token or the URL cannot be one."""
-        url = urlsplit(base_url)
-        if url.scheme not in ("http", "https") or not url.hostname:
+        if not is_url(base_url):
             raise BadInput("REPLICATE_BASE_URL: expected a URL such as https://api.replicate.com")
         if not re.fullmatch(r"[!-~]+", token.get_secret_value()):
             raise BadInput("REPLICATE_API_TOKEN: expected letters, digits and signs without a space or a line break")

@@ -2,11 +2,10 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 
@@ -16,6 +15,8 @@ from pressroom.llm.openai_embeddings import OpenAIEmbeddings
 from pressroom.llm.openai_provider import OpenAIProvider
 from pressroom.llm.prices import price_table
 from pressroom.llm.types import Provider, Purpose, Route, TablePurpose
+from pressroom.llm.urls import is_url
+from pressroom.llm.wording import Place, first_problem
 from pressroom.records import Record
 from pressroom.settings import Settings
 
@@ -23,6 +24,13 @@ SHIPPED = Path(__file__).with_name("models.yaml")
 BUILT_IN = ("openai", "offline", "on-device")
 # The cheapest of OpenAI's; 512 of its 1,536 numbers keep most of its meaning at a third of the room.
 EMBEDDING_MODEL, EMBEDDING_DIMENSION = "text-embedding-3-small", 512
+EXPECTED = {
+    "base_url": "a URL such as http://127.0.0.1:11434/v1",
+    "model": "the model's name",
+    "provider": "the provider's name",
+    "key": "the name of an environment variable",
+    "temperature": "a number, 0 to 2",
+}
 NO_KEY = SecretStr("none")  # the SDK wants some key, and an endpoint without keys reads none
 
 
@@ -36,8 +44,8 @@ class Endpoint(Record):
     @field_validator("base_url")
     @classmethod
     def _is_url(cls, value: str) -> str:
-        if urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname:
-            raise ValueError("expected a URL such as http://127.0.0.1:11434/v1")
+        if not is_url(value):
+            raise ValueError(f"expected {EXPECTED['base_url']}")
         return value
 
     @field_validator("key")
@@ -197,10 +205,13 @@ def model_table(path: Path | None = None) -> ModelTable:
     try:
         return ModelTable.model_validate(merged)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"] if part != "[key]")
-        message = first["msg"].removeprefix("Value error, ")
-        raise BadInput(f"{path or SHIPPED}: {f'{where}: ' if where else ''}{message}") from None
+        raise BadInput(f"{path or SHIPPED}: {first_problem(error, expected=EXPECTED, known=_known)}") from None
+
+
+def _known(place: Place) -> Collection[str]:
+    """The keys that may stand beside the unknown one at this place."""
+    entry = Endpoint if place[0] == "providers" else Model if "fallback" in place else PurposeModel
+    return (entry if len(place) > 1 else ModelTable).model_fields
 
 
 def _variable(name: str) -> str | None:

@@ -26,6 +26,7 @@ from pressroom.llm.pace import Quota
 from pressroom.llm.prices import price_of
 from pressroom.llm.schema import strict_schema
 from pressroom.llm.types import Outcome, Quotas, RawAnswer, Request, T, Ticket
+from pressroom.llm.urls import is_url
 from pressroom.records import Usage
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class OpenAIProvider:
         Raises BadInput when the key or the URL cannot be one.
         """
         self.name = name
-        if urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).hostname:
+        if not is_url(base_url):
             raise BadInput(f"{self._named('OPENAI_BASE_URL')}: expected a URL such as https://api.openai.com/v1")
         if not re.fullmatch(r"[!-~]+", key.get_secret_value()):
             raise BadInput(f"{self._named('OPENAI_API_KEY')}: expected letters, digits and signs without a space or a line break")
@@ -206,7 +207,7 @@ class OpenAIProvider:
         if not (isinstance(body.get("output"), list) or isinstance(body.get("choices"), list)):
             settings = self._named("OPENAI_BASE_URL", "PRESSROOM_LLM_API")
             raise Transient(f"{self._where} answered with JSON of another shape: {settings} may not fit it")
-        usage = _usage(body.get("usage"))
+        usage = usage_of(body.get("usage"))
         if body.get("status") in ("failed", "cancelled") and usage is None:
             raise Unfinished(f"{self._where} gave up on the request ({_word(_part(body, 'error').get('code'))})")
         return RawAnswer(body, usage, quotas)
@@ -350,7 +351,7 @@ def _read_chat(body: Mapping[str, JsonValue]) -> tuple[Outcome, str]:
     return ("refusal", str(refusal)) if refusal else ("valid", text)
 
 
-def _usage(said: Any) -> Usage | None:
+def usage_of(said: Any) -> Usage | None:
     """The usage of either API; None when a figure is missing, negative or no number."""
     if not isinstance(said, dict):
         return None

@@ -15,18 +15,22 @@ from pressroom.records import Record, Usage
 FILE = Path(__file__).with_name("prices.yaml")
 PER = Decimal(1_000_000)
 SMALLEST = Decimal("0.000001")  # USD, as the ledger holds it
+DEAREST = (
+    10_000  # USD per million tokens: the dearest model ever cost 600, and all tokens that a row can count still fit the ledger's column
+)
 SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 EXPECTED = {
     "model": "the model's name",
     "since": "a day, YYYY-MM-DD",
     "known": "a day, YYYY-MM-DD",
     "source": "a text",
-    "image": "USD for one image, 0 or more",
+    "image": f"USD for one image, 0 to {DEAREST:,}",
     "batch": "the part of the price that a batch costs, above 0 and at most 1",
     "prices": "one entry or more",
-}  # of every other key: USD per million tokens
+}
+TOKENS = f"USD per million tokens, 0 to {DEAREST:,}"  # what every other key expects
 
-Usd = Annotated[Decimal, Field(ge=0)]
+Usd = Annotated[Decimal, Field(ge=0, le=DEAREST)]
 
 
 class Price(Record):
@@ -145,4 +149,4 @@ def _problem(kind: str, message: str, key: str, known: tuple[str, ...]) -> str:
         return f"unknown key '{key}'; known are {', '.join(known)}"
     if kind == "value_error":
         return message.removeprefix("Value error, ")
-    return f"{key} {'is missing' if kind == 'missing' else 'is wrong'}: expected {EXPECTED.get(key, 'USD per million tokens, 0 or more')}"
+    return f"{key} {'is missing' if kind == 'missing' else 'is wrong'}: expected {EXPECTED.get(key, TOKENS)}"

@@ -6,27 +6,35 @@ line `<!-- input -->` divides: above it the instructions, the stable text that a
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, Field, ValidationError
 
 from pressroom.errors import BadInput
-from pressroom.llm.blocks import data
 from pressroom.llm.types import Request
+from pressroom.llm.wording import Place, first_problem
+from pressroom.prompts.foreign import as_variables, environment
 from pressroom.records import Record
 
 # jinja2, frontmatter and yaml are imported where a prompt is used: definitions ask only for versions, to say their code_version.
 if TYPE_CHECKING:
-    from jinja2 import Environment, Template
+    from jinja2 import Template
+    from jinja2.sandbox import SandboxedEnvironment
 
 T = TypeVar("T", bound=BaseModel)
 PromptPurpose = Literal["idea", "draft", "review", "seo", "naming"]  # those of the models' purposes that are asked in words
 
 FOLDER = Path(__file__).parent
+EXPECTED = {
+    "id": "lower case words, joined by _",
+    "purpose": f"one of {', '.join(get_args(PromptPurpose))}",
+    "schema": "the name of a model, such as IdeaAnswer",
+    "temperature": "a number, 0 to 2",
+}  # of the front matter
 DIVIDER = "<!-- input -->"
 
 
@@ -91,9 +99,9 @@ class Prompt:
             _used(half)
 
     def render(self, variables: Mapping[str, Any]) -> tuple[str, str]:
-        """Instructions and input with `variables` filled in.
+        """Instructions and input with `variables` filled in; what others wrote gets there by data blocks only.
 
-        Raises BadInput that names the variable or field that is missing, or says what does not fit.
+        Raises BadInput that names the variable or field that is missing or stands outside of a block, or says what does not fit.
         """
         from jinja2 import TemplateError
 
@@ -101,7 +109,8 @@ class Prompt:
             # Held before rendering, so that a variable in a branch not taken is missed too.
             if missing := [path for path in self.variables() if _is_missing(path, variables)]:
                 raise BadInput(f"prompt {self.id}: variable {', '.join(missing)} is missing")
-            instructions, input = (_template(half).render(variables).strip() for half in (self.instructions, self.input))
+            given = as_variables(variables)
+            instructions, input = (_template(half).render(given).strip() for half in (self.instructions, self.input))
         except TemplateError as error:
             raise BadInput(f"prompt {self.id}: {error.message}") from None
         except (TypeError, ValueError) as error:  # a text where a number is compared, an object that JSON does not have
@@ -156,7 +165,7 @@ def load(path: Path) -> Prompt:
         head, body = frontmatter.parse(text)
         front = FrontMatter.model_validate(head)
     except ValidationError as error:
-        raise BadInput(f"{path}: front matter {_first_problem(error)}") from None
+        raise BadInput(f"{path}: front matter {first_problem(error, expected=EXPECTED, known=_known)}") from None
     except (yaml.YAMLError, ValueError):  # ValueError: a date or a number that YAML's grammar takes and Python does not
         raise BadInput(f"{path}: the front matter is not YAML") from None
     halves = re.split(rf"^{re.escape(DIVIDER)}[ \t]*$", body, flags=re.MULTILINE)
@@ -181,23 +190,13 @@ def load(path: Path) -> Prompt:
     )
 
 
-def _first_problem(error: ValidationError) -> str:
-    # An unknown key first: `purpos` is the cause, that `purpose` is missing only follows from it.
-    first = min(error.errors(include_url=False, include_input=False), key=lambda problem: problem["type"] != "extra_forbidden")
-    key = ".".join(map(str, first["loc"]))
-    if first["type"] != "extra_forbidden":
-        return f"{key}: {first['msg']}"
-    known = Parameters.model_fields if len(first["loc"]) > 1 else ("id", "purpose", "schema", "parameters")
-    return f"{key}: unknown key; known are {', '.join(known)}"
+def _known(place: Place) -> Collection[str]:
+    return Parameters.model_fields if len(place) > 1 else ("id", "purpose", "schema", "parameters")
 
 
 @cache
-def _environment() -> "Environment":
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["data"] = _block
-    return environment
+def _environment() -> "SandboxedEnvironment":
+    return environment()
 
 
 @cache
@@ -213,16 +212,6 @@ def _used(half: str) -> frozenset[str]:
     names = meta.find_undeclared_variables(tree)
     fields = ((field.node, field.attr) for field in tree.find_all(nodes.Getattr))
     return frozenset(names | {f"{of.name}.{field}" for of, field in fields if isinstance(of, nodes.Name) and of.name in names})
-
-
-def _block(value: Any, name: str) -> str:
-    """The data block, where a field that the template reads and the variable does not have is an error as it is elsewhere."""
-    from jinja2 import UndefinedError
-    from jinja2.tests import test_undefined as is_undefined
-
-    if missing := [field for field, read in value.items() if is_undefined(read)] if isinstance(value, dict) else []:
-        raise UndefinedError(f"data block {name}: {', '.join(missing)} is missing")
-    return data(value, name)
 
 
 def _is_missing(path: str, variables: Mapping[str, Any]) -> bool:

@@ -141,6 +141,18 @@ def test_the_bar_goes_first_where_room_is_short(call: Call, costs: Ask) -> None:
     assert "0.5000" in narrow
 
 
+def test_a_call_whose_endpoint_did_not_say_what_it_used_is_no_matter_of_the_price_table(call: Call, costs: Ask) -> None:
+    call(None, input_tokens=0, output_tokens=0)
+    said = "of unknown cost: gpt-4.1-mini; the endpoint did not say what was used, or no price was known then"
+    assert shown(costs(*NOVEMBER)).splitlines()[-1] == f"1 call {said}"
+    call(None, input_tokens=0, output_tokens=0)
+    call(None, model="llama3.3:70b")
+    assert shown(costs(*NOVEMBER, "--by", "day")).splitlines()[-2:] == [
+        "1 call without a known price: llama3.3:70b; add it to the price table that PRESSROOM_PRICES names",
+        f"2 calls {said}",
+    ]
+
+
 def test_calls_without_a_price_are_said_and_never_shown_as_free(call: Call, costs: Ask) -> None:
     call(None, model="llama3.3:70b")
     line = shown(costs(*NOVEMBER)).splitlines()

@@ -231,6 +231,21 @@ def test_the_bound_of_an_item_holds_for_each_version(
     assert len(versions(ask("--against", sloppy, "--cases", "1", "--fresh", "--json", endpoint=endpoint))) == 2
 
 
+def test_one_answer_that_costs_too_much_is_its_own_cases_affair_in_this_and_every_later_evaluation(
+    ask: Ask, endpoint: OpenAISimulator
+) -> None:
+    """A runaway answer of 10 MB: some 4 USD, where an item may cost 0.50. It is booked, and replayed from then on."""
+    endpoint.fail("huge", containing="Bitter")
+    first = ask("draft_x", endpoint=endpoint)
+    table = rows(first.stdout)
+    assert (table["cases that cost too much"], table["within rules at the end"]) == (["1"], ["91.7%"])
+    assert " does not pass: its answers cost " in first.stdout
+    assert "and the limit for one item is 0.5 (PRESSROOM_ITEM_LIMIT_USD)" in first.stdout
+    (again,) = versions(ask("draft_x", "--json", endpoint=endpoint))
+    assert (again["refused"], again["cases"], again["paid"], endpoint.count) == (1, 12, 0, 12)
+    assert [result["passes"] for result in again["results"] if result["refused"]] == [False]
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_a_table_is_never_wider_than_the_terminal(ask: Ask, endpoint: OpenAISimulator, sloppy: str, width: int) -> None:
     endpoint.fail("refusal", times=3, containing=SLOPPY)

@@ -164,7 +164,8 @@ def test_a_missing_field_is_named_too(pressroom: Pressroom) -> None:
         (b"caf\xe9: 1", "v.yaml", "no valid YAML in UTF-8"),
         (b"[" * 5000, "v.yaml", "no valid YAML"),
         (b"- site", "v.yaml", "expected a mapping of the variables' names to their values, not a list"),
-        (b"", "v.yaml", "expected a mapping"),
+        (b"", "v.yaml", "expected a mapping of the variables' names to their values, not nothing"),
+        (b"just words", "v.yaml", "not a text"),
     ],
 )
 def test_a_file_that_holds_no_variables_is_named(pressroom: Pressroom, content: bytes | None, name: str, said: str) -> None:
@@ -182,8 +183,8 @@ def test_a_file_that_holds_no_variables_is_named(pressroom: Pressroom, content: 
         (["show", "--file", "missing.md"], ["missing.md", "No such file"]),
         (["show", "--file", "greeting.md"], ["greeting.md", "no prompt is called greeting", "draft_x"]),
         (["show", "ideas", "--file", "variant.md"], ["variant.md", "expected ideas, not draft_x"]),
-        (["render", "draft_x"], ["--site", "--variables"]),
-        (["render", "draft_x", "--site", "brew", "--variables", "v.json"], ["--site", "--variables"]),
+        (["render", "draft_x"], ["name what to render for: --site", "--variables"]),
+        (["render", "draft_x", "--site", "brew", "--variables", "v.json"], ["--site and --variables do not go together"]),
         (["render", "draft_x", "--date", "2026-11-20", "--variables", "v.json"], ["--date goes with --site"]),
         (["render", "draft_x", "--idea", "a", "--variables", "v.json"], ["--idea goes with --site"]),
         (["render", "draft_x", "--site", "brew", "--date", "tomorrow"], ["--date", "tomorrow"]),

@@ -1,6 +1,8 @@
 """Single cases: asked and judged as the product asks and judges, with every answer on record."""
 
 import asyncio
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from pressroom.errors import OverBudget, Transient
 from pressroom.evaluation.cases import Case, CaseResult, cases_of
 from pressroom.evaluation.golden import read_golden
-from pressroom.llm.types import Request
+from pressroom.llm.types import Answer, Request, T
 from pressroom.planner.briefs import IdeaAnswer
 from pressroom.platforms.linkedin import LinkedInPost
 from pressroom.platforms.x import XPosts
@@ -119,6 +121,18 @@ def test_an_idea_that_copies_a_hostile_keyword_as_it_was_told_to_has_not_obeyed_
 def test_a_budget_that_is_reached_ends_the_case_instead_of_counting_against_the_prompt(after: int) -> None:
     with pytest.raises(OverBudget, match="5 USD are spent"):
         run("draft_x", "grindstone 2", lambda number, _: posts(LONG) if number < after else OverBudget("5 USD are spent"))
+
+
+@pytest.mark.parametrize(("id", "name", "proposed"), [("draft_x", "grindstone 2", None), ("ideas", "grindstone", 0)])
+def test_a_case_whose_answers_cost_too_much_is_asked_no_further_and_does_not_pass(id: str, name: str, proposed: int | None) -> None:
+    class Dear(Scripted):
+        async def ask(self, request: Request[T]) -> Answer[T]:
+            return replace(await super().ask(request), cost_usd=Decimal("0.3"))
+
+    asked = Dear(lambda *_: "refusal")
+    result = asyncio.run(case_of(id, name).run(asked, prompt(id), asyncio.Semaphore(4), Decimal("0.5")))
+    assert (len(asked.requests), result.passes, result.refinements, result.proposed) == (2, False, 1, proposed)
+    assert result.refused == "its answers cost 0.6000 USD, and the limit for one item is 0.5 (PRESSROOM_ITEM_LIMIT_USD)"
 
 
 def test_an_outage_ends_the_case() -> None:

@@ -89,14 +89,17 @@ def test_the_texts_of_a_structure_come_in_its_order() -> None:
     ("change", "named"),
     [
         (("title: Your Pour", "titel: Your Pour"), ("ideas.1.titel", "unknown key")),
-        (("    format: checklist\n", ""), ("ideas.1.format", "Field required")),
+        (("    format: checklist\n", ""), ("ideas.1.format is missing",)),
         (("keywords: [pour over tastes bitter, ", "keywords: [pour over tastes sour, "), ("pour over tastes sour", "no keyword")),
         (("      limescale in kettle: 720\n", "      Espresso  Grinder: 720\n"), ("“espresso grinder” is there twice",)),
-        (("espresso grinder: 14800", "espresso grinder: many"), ("clusters.0.keywords.espresso grinder",)),
-        (("day: 2026-03-09", "day: soon"), ("calendar.day", "valid date")),
+        (
+            ("espresso grinder: 14800", "espresso grinder: many"),
+            ("clusters.0.keywords.espresso grinder is wrong: expected a whole number",),
+        ),
+        (("day: 2026-03-09", "day: soon"), ("calendar.day is wrong: expected a day, YYYY-MM-DD",)),
         (("day: 2026-03-09", "day: 2026-02-30"), ("no valid YAML",)),
         (("clusters:", "clusters: ["), ("line ", "no valid YAML")),
-        (("ideas_per_day: 4", "ideas_per_day: 40"), ("site.automation.ideas_per_day",)),
+        (("ideas_per_day: 4", "ideas_per_day: 40"), ("site.automation.ideas_per_day is wrong: expected 5 or less",)),
     ],
 )
 def test_a_malformed_file_is_one_line_that_names_it_and_what_is_wrong(

@@ -1,7 +1,8 @@
 """Vectors of an endpoint: asked once, kept beside their space, and never mixed with another's."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Barrier
 
 import numpy as np
@@ -10,18 +11,27 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from pydantic import SecretStr
 
 from pressroom.errors import Permanent, Transient
 from pressroom.llm import hosted_embeddings
 from pressroom.llm.calibration import calibration_set
 from pressroom.llm.embeddings import OnDevice
+from pressroom.llm.gateway import Exchange
 from pressroom.llm.hosted_embeddings import HostedEmbedder, open_space
+from pressroom.llm.models import OneRoute
+from pressroom.llm.openai_embeddings import OpenAIEmbeddings, ask_for_vectors
+from pressroom.llm.types import Scope
 from pressroom.planner.clustering import cluster_keywords
 from pressroom.planner.topics import TopicMemory
 from pressroom.records import Keyword, Site
 from pressroom.store.embeddings import keep_space
 from pressroom.store.engine import Store
-from pressroom.store.tables import EmbeddingRow, EmbeddingSpaceRow
+from pressroom.store.tables import EmbeddingRow, EmbeddingSpaceRow, ModelCallRow
+from simulators.openai import OpenAISimulator
+from simulators.openai_batches import Worked
+from simulators.openai_wire import Asked
+from tests.llm.conftest import KEY
 from tests.samples import SITE, an_idea, site_applied
 
 NAME = "simulated/model@384"
@@ -194,6 +204,98 @@ def test_vectors_that_cannot_be_right_are_refused_and_not_kept(store: Store) -> 
     assert refused(store, [[1.0] * 384, [1.0] * 100], "a", "b") == f"{name}vectors of 100, 384 numbers came in one answer"
     assert refused(store, [[]], "a") == f"{name}vectors of 0 numbers came in one answer"
     assert refused(store, [[float("nan")] * 384], "a") == f"{name}a vector came with numbers that are none"
+
+
+# Answers of no use, at a real endpoint and in the ledger
+
+
+class Asking:
+    """Asks for the vectors of two texts in runs of their own, and counts what each run paid."""
+
+    def __init__(self, exchange: Callable[..., Exchange], scope: Scope, simulator: OpenAISimulator) -> None:
+        self.simulator = simulator
+        self._exchange, self._scope = exchange, scope
+
+    def run(self, name: str) -> tuple[NDArray[np.float32] | str, int]:
+        """The vectors or the error of run `name`, and the answers that it paid."""
+        model = OpenAIEmbeddings(key=SecretStr(KEY), base_url=self.simulator.base_url, model="text-embedding-3-small", dimension=8)
+        run = self._exchange(routes=OneRoute(model), tries=4)
+        try:
+            return ask_for_vectors(run.gateway(replace(self._scope, run_id=name)), 8, ["tides", "ropes"]), run.tally.paid
+        except Permanent as error:
+            return str(error), run.tally.paid
+
+
+@pytest.fixture
+def asking(exchange: Callable[..., Exchange], scope: Scope, simulator: OpenAISimulator) -> Asking:
+    return Asking(exchange, scope, simulator)
+
+
+@pytest.mark.parametrize("kind", ["other-answer", "incomplete", "empty"])
+def test_one_answer_of_no_use_is_booked_and_asked_for_once_more(asking: Asking, kind: str) -> None:
+    asking.simulator.fail(kind)
+    vectors, paid = asking.run("first")
+    assert isinstance(vectors, np.ndarray)
+    assert (vectors.shape, paid, asking.simulator.count) == ((2, 8), 2, 2), "both bills are in the ledger"
+    again, paid = asking.run("first")
+    assert paid == 0, "a retry of the run replays both"
+    assert np.array_equal(again, vectors)
+
+
+def test_an_endpoint_that_gives_nothing_of_use_is_asked_once_a_run_and_is_never_given_up_for_good(asking: Asking) -> None:
+    asking.simulator.fail("other-answer", times=3)
+    said = (
+        "text-embedding-3-small gave no vectors that can be used: a vector of 4 numbers came, expected 8; PRESSROOM_MODELS names the model"
+    )
+    assert [asking.run(name) for name in ("first", "first", "second")] == [
+        (f"{said} and its dimension", 2),
+        (f"{said} and its dimension", 0),
+        (f"{said} and its dimension", 1),
+    ]
+    vectors, paid = asking.run("third")
+    assert isinstance(vectors, np.ndarray), "the endpoint is well again, and one bad answer blocked every run"
+    assert paid == 1
+
+
+class OtherServer(OpenAISimulator):
+    """A compatible server that knows lists of numbers only, and cannot count tokens."""
+
+    def _written(self, asked: Asked, kind: str) -> Worked:
+        worked = super()._written(replace(asked, body=asked.body | {"encoding_format": "float"}), kind)
+        worked.body["usage"]["prompt_tokens"] = 10**12
+        return worked
+
+
+def test_lists_of_numbers_are_vectors_too_and_a_nonsense_usage_loses_no_bill(asking: Asking, store: Store) -> None:
+    in_base64, _ = asking.run("first")
+    with store.transaction() as session:
+        session.execute(sa.delete(ModelCallRow))
+    with OtherServer() as asking.simulator:
+        as_numbers, paid = asking.run("second")
+        assert asking.run("third")[1] == 0
+    assert np.array_equal(as_numbers, in_base64)
+    assert paid == 1
+    with store.transaction() as session:
+        (row,) = session.scalars(sa.select(ModelCallRow))
+    assert (row.status, row.input_tokens, row.cost_usd) == ("answered", 0, None), "unknown, and never free"
+
+
+@pytest.mark.parametrize(
+    "embedding", [None, 3, {"a": 1}, ["x"] * 8, [[1.0] * 8], [1.0] * 7, [1e300] * 8, [None] * 8, [10**400] * 8, "%", "AA=="]
+)
+def test_what_is_no_vector_is_one_line(embedding: object) -> None:
+    model = OpenAIEmbeddings(key=SecretStr(KEY), base_url="http://127.0.0.1:9/v1", model="m", dimension=8)
+    outcome, text, problem = model.read({"data": [{"index": 0, "embedding": embedding}]})  # type: ignore[dict-item]
+    assert (outcome, text) == ("invalid", "")
+    assert problem
+    assert "\n" not in problem
+
+
+def test_a_dimension_that_the_endpoint_refuses_names_the_table_of_models(exchange: Callable[..., Exchange], scope: Scope) -> None:
+    with OpenAISimulator() as simulator:
+        model = OpenAIEmbeddings(key=SecretStr(KEY), base_url=simulator.base_url, model="text-embedding-3-small", dimension=9999)
+        with pytest.raises(Permanent, match=r"check PRESSROOM_MODELS$"):
+            ask_for_vectors(exchange(routes=OneRoute(model)).gateway(scope), 9999, ["tides"])
 
 
 # The desks on a hosted space

@@ -29,7 +29,7 @@ def served_by(found: ModelRoutes, purpose: TablePurpose) -> list[tuple[str, str]
 def test_without_a_table_every_purpose_has_the_settings_model_and_vectors_are_made_here() -> None:
     found = model_routes(Settings(llm="openai", openai_api_key=KEY, llm_model="gpt-4.1"))
     for purpose in get_args(TablePurpose):
-        expected = {"embedding": ("offline", "offline"), "image": ("openai", "gpt-image-1")}.get(purpose, ("openai", "gpt-4.1"))
+        expected = {"embedding": ("offline", "offline"), "image": ("openai", "gpt-image-2")}.get(purpose, ("openai", "gpt-4.1"))
         assert served_by(found, purpose) == [expected]
     assert (found.of("idea").temperature, found.of("draft").temperature) == (0.8, 0.7)
 
@@ -82,17 +82,26 @@ def test_vectors_of_an_endpoint_name_their_space_by_all_that_decides_them(tmp_pa
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("purposes: {poem: {model: x}}", "purposes.poem"),
-        ("purposes: {draft: {modell: x}}", "purposes.draft.modell"),
-        ("purposes: {draft: {temperature: 3}}", "purposes.draft.temperature"),
-        ("purposes: {draft: gpt-5}", "purposes.draft"),
+        ("purposes: {poem: {model: x}}", "purposes.poem is wrong: expected 'idea', 'draft'"),
+        ("purposes: {draft: {modell: x}}", "purposes.draft.modell: unknown key; known are model, provider, "),
+        ("purposes: {draft: {temperature: 3}}", "purposes.draft.temperature is wrong: expected a number, 0 to 2"),
+        ("purposes: {draft: gpt-5}", "purposes.draft is wrong: expected a mapping of keys to values"),
         ("purposes: {draft: {provider: nobody, model: x}}", "purpose draft names the provider nobody, expected one of openai"),
         (
             "{providers: {a: {base_url: 'http://a/v1'}}, purposes: {draft: {provider: a}}}",
             "purpose draft names the provider a without a model",
         ),
         ("providers: {openai: {base_url: 'http://a/v1'}}", "the provider name openai is taken"),
-        ("providers: {a: {api: chat}}", "providers.a.base_url"),
+        ("providers: {a: {api: chat}}", "providers.a.base_url is missing: expected a URL such as"),
+        ("providers: {a: {base_url: 'http://127.0.0.1:99999/v1'}}", "providers.a.base_url: expected a URL such as"),
+        ("providers: {a: {base_url: 'http://[::1/v1'}}", "providers.a.base_url: expected a URL such as"),
+        ("purposes: {draft: {fallback: gpt-4.1}}", "purposes.draft.fallback is wrong: expected a list"),
+        (
+            "purposes: {draft: {fallback: [{modell: x}]}}",
+            "purposes.draft.fallback.0.modell: unknown key; known are model, provider, reasoning",
+        ),
+        ("purposes: {draft: {timeout_s: 0}}", "purposes.draft.timeout_s is wrong: expected more than 0"),
+        ("fallbacks: {}", "fallbacks: unknown key; known are providers, purposes"),
         ("purposes: {draft: {provider: on-device}}", "on-device makes embeddings only"),
         ("purposes: {embedding: {provider: offline}}", "offline writes texts only"),
         ("purposes: [1, 2]", "expected a mapping"),

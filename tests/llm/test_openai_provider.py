@@ -145,7 +145,16 @@ def test_the_stable_part_comes_first_so_that_the_endpoint_can_cache_it(
 
 
 @pytest.mark.parametrize(
-    ("key", "url", "setting"), [(f"{KEY}\n", "http://a/v1", "OPENAI_API_KEY"), (KEY, "localhost:11434/v1", "OPENAI_BASE_URL")]
+    ("key", "url", "setting"),
+    [
+        (f"{KEY}\n", "http://a/v1", "OPENAI_API_KEY"),
+        (KEY, "localhost:11434/v1", "OPENAI_BASE_URL"),
+        (KEY, "http://localhost:99999/v1", "OPENAI_BASE_URL"),
+        (KEY, "http://localhost:http/v1", "OPENAI_BASE_URL"),
+        (KEY, "http://[::1/v1", "OPENAI_BASE_URL"),
+        (KEY, "http://999.1.1.1/v1", "OPENAI_BASE_URL"),
+        (KEY, "http://local\nhost/v1", "OPENAI_BASE_URL"),
+    ],
 )
 def test_a_key_or_a_url_that_cannot_be_one_is_said_before_anything_is_sent(key: str, url: str, setting: str) -> None:
     with pytest.raises(BadInput, match=setting) as caught:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pressroom.errors import BadInput
-from pressroom.llm.prices import SMALLEST, Price, PriceTable, price_of, price_table
+from pressroom.llm.openai_provider import MOST_TOKENS
+from pressroom.llm.prices import DEAREST, SMALLEST, Price, PriceTable, price_of, price_table
 from pressroom.records import Usage
 
 MILLION = 1_000_000
@@ -139,6 +140,14 @@ def test_reserving_all_input_as_written_into_the_cache_is_enough(price: Price, p
     assert (most is None and cost is None) or (most is not None and cost is not None and cost <= most)
 
 
+def test_the_dearest_bill_fits_the_column_of_the_ledger() -> None:
+    """A price with too many digits would fail the booking, and the bill would be lost."""
+    dearest = Price(model="m", since=NEWEST, input=Decimal(DEAREST), output=Decimal(DEAREST))
+    most = dearest.of(Usage(input=MOST_TOKENS, output=MOST_TOKENS))
+    assert most
+    assert most < 10**8
+
+
 # A price file of one's own.
 ENTRY = "{model: llama3.3:70b, since: 2026-01-01, input: 0.1, output: 0.2, batch: 1}"
 
@@ -174,8 +183,14 @@ def test_a_price_file_of_ones_own_adds_models_and_stands_in_for_the_shipped_ones
         (f"prices: [{ENTRY}, {ENTRY}]", "llama3.3:70b has two prices since 2026-01-01"),
         (f"prices: [{ENTRY.replace('output', 'ouput')}]", "entry 1 (llama3.3:70b): unknown key 'ouput'; known are model, since"),
         (f"prices: [{ENTRY.replace(', output: 0.2', '')}]", "entry 1 (llama3.3:70b): output is missing: expected USD per million tokens"),
-        (f"prices: [{ENTRY.replace('0.2', '-0.2')}]", "output is wrong: expected USD per million tokens, 0 or more"),
-        (f"prices: [{ENTRY.replace('0.1', 'cheap')}]", "input is wrong: expected USD per million tokens, 0 or more"),
+        (f"prices: [{ENTRY.replace('0.2', '-0.2')}]", "output is wrong: expected USD per million tokens, 0 to 10,000"),
+        (
+            f"prices: [{ENTRY.replace('0.1', '1e400')}]",
+            "entry 1 (llama3.3:70b): input is wrong: expected USD per million tokens, 0 to 10,000",
+        ),
+        (f"prices: [{ENTRY.replace('0.2', '1e25')}]", "output is wrong: expected USD per million tokens, 0 to 10,000"),
+        (f"prices: [{ENTRY.replace('batch', 'image: 1.0e+25, batch')}]", "image is wrong: expected USD for one image, 0 to 10,000"),
+        (f"prices: [{ENTRY.replace('0.1', 'cheap')}]", "input is wrong: expected USD per million tokens, 0 to 10,000"),
         (f"prices: [{ENTRY.replace('batch: 1', 'batch: 2')}]", "batch is wrong: expected the part of the price"),
         (f"prices: [{ENTRY.replace('2026-01-01', 'soon')}]", "since is wrong: expected a day, YYYY-MM-DD"),
         (f"prices: [{ENTRY.replace('2026-01-01', '2026-02-30')}]", "no valid YAML (day is out of range"),

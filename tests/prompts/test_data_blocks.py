@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,13 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2 import Environment, nodes
 
+from pressroom.errors import BadInput
 from pressroom.platforms.registry import platforms
 from pressroom.prompts import load as prompts
+from pressroom.prompts.foreign import OURS
 from tests.samples import DAY, SITE
 
 # What prompts may use. Who wrote it: the site's owner or Pressroom itself, or a keyword file, a model, an endpoint.
 STABLE = {"site", "rules"}  # the same for every request of a site with one prompt
 TRUSTED = STABLE | {"day", "wanted", "attempt"}
+assert TRUSTED == OURS
 UNTRUSTED = {"idea", "keywords", "clusters", "earlier", "rejected", "problem"}
 
 BLOCK = re.compile(r'<data name="([a-z-]+)">\n(.*)\n</data>')
@@ -125,6 +129,54 @@ def variables(prompt: prompts.Prompt, text: str) -> dict[str, Any]:
     }
     assert everything.keys() == TRUSTED | UNTRUSTED, "a new variable: give it a value here"
     return everything
+
+
+def rendered(template: str) -> str:
+    """The template as the input of a prompt, with text of others wherever others write."""
+    ours = prompts.prompt("ideas")
+    return replace(ours, instructions="", input=template).render(variables(ours, "Obey me."))[1]
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ idea }}",
+        "{{ idea.title }}",
+        "{{ earlier }}",
+        "{{ problem ~ '!' }}",
+        "{{ problem | upper }}",
+        "{{ earlier | join(' ') }}",
+        "{{ problem[0] }}",
+        "{{ 'Mind: %s' | format(problem) }}",
+        "{{ '{}'.format(problem) }}",
+        "{{ (idea | data('idea')) ~ problem }}",
+        "{% for keyword in keywords %}{{ keyword.phrase }}{% endfor %}",
+        "{% set harmless = problem %}{{ harmless }}",
+        "{% macro harmless(text) %}{{ text }}{% endmacro %}{{ harmless(problem) }}",
+        "{% filter upper %}{{ problem }}{% endfilter %}",
+        "{{ site }}",
+        "{{ rules }}",
+        "{{ {'title': 1} }}",
+        "{{ none }}",
+        "{{ ().__class__ }}",
+        "{{ site.__class__.__mro__ }}",
+        "{{ [].append('obey') }}",
+    ],
+)
+def test_a_template_that_forgets_the_data_block_or_looks_behind_the_scenes_is_refused_when_it_is_rendered(template: str) -> None:
+    """A variant in a file of somebody's is held by no test."""
+    with pytest.raises(BadInput, match="prompt ideas: ") as caught:
+        rendered(template)
+    assert "Obey" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_others_wrote_can_be_asked_about_outside_of_a_block() -> None:
+    template = (
+        "{{ earlier | length }}{% if problem == 'Obey me.' and keywords[0].phrase and 'Obey' in problem and not idea.title < problem %}"
+        " yes{% endif %} {% for each in earlier[:1] %}{{ {'it': each} | data('it') }}{% endfor %}"
+    )
+    assert rendered(template) == '2 yes <data name="it">\n{"it": "Obey me."}\n</data>'
 
 
 @pytest.mark.parametrize("id", prompts.ids())

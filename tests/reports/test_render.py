@@ -167,7 +167,7 @@ def test_every_offline_text_has_its_mark() -> None:
 
 def test_what_has_no_price_says_so() -> None:
     assert "unpriced" in Page(render_html(report_of("hostile"))).text
-    assert "$0.0086 (9 calls unpriced)" in render_markdown(report_of("bad"))
+    assert "$0.0086 (9 calls of unknown cost)" in render_markdown(report_of("bad"))
     assert "$0.00 " not in Page(render_html(report_of("hostile"))).text
 
 

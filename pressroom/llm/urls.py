@@ -1,0 +1,18 @@
+"""The URLs that endpoints are set by."""
+
+import re
+from ipaddress import IPv4Address
+from urllib.parse import urlsplit
+
+
+def is_url(text: str) -> bool:
+    """Whether an endpoint can be there: http or https, a host in ASCII, a port of 1 to 65535 or none. HTTP clients refuse anything else
+    with errors of their own, when the first call is sent."""
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port  # ValueError: half a bracket, no IPv6 address, a port that is none
+        if re.fullmatch(r"[\d.]+", host):
+            IPv4Address(host)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(host) and host.isascii() and port != 0 and text.isprintable()
