@@ -34,13 +34,16 @@ def screen(
     video: Annotated[Path, typer.Argument(help="The video file.")],
     policy: Annotated[Path | None, typer.Option("--policy", metavar="FILE", help="Policy (YAML).")] = None,
     out_folder: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder for the report.")] = None,
-    fail_on: Annotated[FailOn | None, typer.Option("--fail-on", help="End with 1 at this outcome or a worse one.")] = None,
+    fail_on: Annotated[FailOn | None, typer.Option("--fail-on", help="End with 1 at this outcome; review: also at incomplete.")] = None,
+    title: Annotated[str | None, typer.Option("--title", help="What the video is called where it is shown.")] = None,
+    description: Annotated[str | None, typer.Option("--description", help="What is written beside it.")] = None,
     language: Annotated[str, typer.Option("--language", metavar="CODE", help="What is spoken, as en or de.")] = "en",
     json: JsonFlag = False,
 ) -> None:
     """Screens one video: frames and sound, what is said, shown and seen in it, the risks that the policy names, and a report."""
     import tempfile
 
+    from pressroom.compliance.detecting import Words
     from pressroom.compliance.source import rules_of
     from pressroom.errors import Refused
     from pressroom.reports.files import screen_file
@@ -53,12 +56,14 @@ def screen(
         _writable(out_folder)
     with tempfile.TemporaryDirectory(prefix="pressroom-") as folder, _runners(settings) as (runners, afford), _bars() as tick:
         sampling = rules_of(settings)
-        report = screen_file(video, Path(folder), sampling, runners, rules, language=language, tick=tick, afford=afford)
+        report = screen_file(
+            video, Path(folder), sampling, runners, rules, words=Words(title, description), language=language, tick=tick, afford=afford
+        )
         if out_folder:
             _write(report, out_folder, Path(folder))
     if json:
         emit(report.model_dump(mode="json"))
-    else:
+    elif report.state != "refused":
         _show(report, out_folder)
     if report.state == "refused":
         raise Refused(f"{video}: {report.why}")
@@ -131,8 +136,6 @@ def _show(report: "ScreeningReport", folder: Path | None) -> None:
 
     outcome = report.outcome or report.state
     out.print(Text.assemble((outcome, _STYLES.get(outcome, "bold")), f"  {report.why}"), soft_wrap=True)
-    if report.state != "screened":
-        return
     coverage = Table("detector", "looked at", "signals", "", box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for one in report.coverage:
         seen = f"{one.fraction:.0%}" if one.state == "analysed" else f"not analysed ({one.state})"

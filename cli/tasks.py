@@ -317,7 +317,7 @@ def _said(task: "Task", json: bool) -> None:
 def _told(task: "Task") -> None:
     from pressroom.review.tasks import described
 
-    say(f"task {str(task.id)[:8]} ({task.video}): {described(task)}")
+    say(f"task {str(task.id)[:8]} ({task.file}): {described(task)}")
 
 
 def decision(word: str) -> Any:
@@ -390,7 +390,7 @@ def _table(tasks: "list[Task]") -> None:
         state: str = "expired" if task.state == "claimed" and not task.is_held else task.state
         state += f" (for {task.role})" if task.role else ""
         lease = countdown(task.lease_left_s or 0) if task.is_held else ""
-        cells = [str(task.id)[:8], severity, _age(task.age_s), task.video, task.site, state, task.holder or "", lease]
+        cells = [str(task.id)[:8], severity, _age(task.age_s), task.file, task.site, state, task.holder or "", lease]
         table.add_row(*map(Text, cells))
     out.print(table)
 
@@ -406,7 +406,7 @@ def show_case(case: "Case", report: str | None) -> None:
 
     line(f"task {case.task.id}: {described(case.task)}")
     length = "" if case.duration_ms is None else f", {clock(case.duration_ms)} long"
-    line(f"video {case.task.video} ({case.title or 'no title'}{length}), policy {case.task.policy}")
+    line(f"video {case.task.file}, {case.task.video} ({case.title or 'no title'}{length}), policy {case.task.policy}")
     line(f"{case.outcome}: {case.why}")
     for missing in case.not_analysed:
         line(f"not analysed: {missing}")

@@ -377,6 +377,10 @@ class Signal(Record):
     call: str | None = Field(default=None, description="Request hash of the paid call that found it.")
 
 
+# Where flagged words were found.
+Source = Literal["transcript", "screen_text", "title", "description"]
+
+
 class Evidence(Record):
     """What a trigger stands on: one signal, with its frame or its words."""
 
@@ -387,6 +391,7 @@ class Evidence(Record):
     score: float | None = None
     frame: int | None = None
     text: str | None = None
+    source: Source | None = Field(default=None, description="Of flagged words: where they were found.")
 
 
 class Trigger(Record):

@@ -19,6 +19,7 @@ VIDEO_NAMES = (
     *(".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg"),
     *(".mpg", ".mts", ".mxf", ".ogv", ".qt", ".ts", ".vob", ".webm", ".wmv"),
 )
+WORDS_ENDING = ".json"
 # A file in a folder is there before it is whole; one that has not changed for so long is.
 SETTLED_AFTER = dt.timedelta(seconds=5)
 # From the day before: uploads are dated in the uploader's zone, and a day that has just begun is not begun everywhere.
@@ -50,7 +51,7 @@ def arrivals(
     """The uploads in a listing that are not `booked` yet, as (object key, version); several versions of one key are several videos."""
     found = Arrivals()
     for version in versions:
-        if version.is_marker or (version.key, version.id) in booked:
+        if version.is_marker or (version.key, version.id) in booked or is_words(version.key):
             continue
         place = parted(version.key)
         if reason := _why_not(version, place and place[1], sites, now):
@@ -60,6 +61,11 @@ def arrivals(
             upload = Upload(site=site, object_key=version.key, version=version.id, size=version.size, uploaded_at=version.modified)
             found.uploads[site].append(upload)
     return found
+
+
+def is_words(key: str) -> bool:
+    """Whether the object is what goes with a video: its title and description, in a file of its name and `.json`."""
+    return key.lower().removesuffix(WORDS_ENDING).endswith(VIDEO_NAMES) and key.lower().endswith(WORDS_ENDING)
 
 
 def _why_not(version: Version, site: str | None, sites: Collection[str], now: dt.datetime) -> str | None:

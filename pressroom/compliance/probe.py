@@ -58,6 +58,8 @@ def open_video(path: Path) -> Iterator[InputContainer]:
     except MemoryError:
         raise
     except (av.FFmpegError, ValueError) as error:
+        if "moov atom" in str(error):  # MP4 and MOV keep their index at the end
+            raise Refused("The file is cut off: its index, at its end, is missing. Upload it again.") from error
         raise Refused("The file is not a video, or it is damaged from its beginning on.") from error
     with container:
         yield container

@@ -161,7 +161,7 @@ def sweep(
     """
     swept: list[Swept] = []
     failed: dict[str, str] = {}
-    for stage, video in _all_due(store, rules, held):
+    for stage, video in _all_due(store, rules, held, dry_run):
         try:
             done = _look(objects, video, stage) if dry_run else _sweep_one(store, objects, video, stage, who, has_cdn=cdn is not None)
         except Transient:
@@ -203,19 +203,19 @@ def _summed(swept: Sequence[Swept], failed: dict[str, str], halves: Sequence[tup
     )
 
 
-def _all_due(store: Store, rules: Rules, held: bool) -> Iterator[tuple[Stage, Due]]:
+def _all_due(store: Store, rules: Rules, held: bool, dry: bool) -> Iterator[tuple[Stage, Due]]:
     """Batch by batch: whatever becomes of a video, none is met twice."""
     stages: tuple[Stage, ...] = ("artefacts", "source")
     for stage in stages:
         after = ""
-        while batch := _batch(store, stage, rules.keep(stage), after, held):
+        while batch := _batch(store, stage, rules.keep(stage), after, held, dry):
             for video in batch:
                 yield stage, video
             after = batch[-1].key
 
 
-def _batch(store: Store, stage: Stage, keep: dict[str, dt.timedelta], after: str, held: bool) -> list[Due]:
-    return store.retrying(lambda session: due_videos(session, stage, keep, after=after, limit=AT_ONCE, held=held))
+def _batch(store: Store, stage: Stage, keep: dict[str, dt.timedelta], after: str, held: bool, dry: bool) -> list[Due]:
+    return store.retrying(lambda session: due_videos(session, stage, keep, after=after, limit=AT_ONCE, held=held, dry=dry))
 
 
 def _versions(objects: ObjectStore, video: Due, stage: Stage) -> list[Version]:

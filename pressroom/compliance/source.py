@@ -1,5 +1,6 @@
 """From an object in the bucket to frames and sound: fetched, hashed, checked and taken apart, and kept for the detectors."""
 
+import json
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -11,15 +12,17 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from pressroom.compliance.desk import VideoDesk
+from pressroom.compliance.intake import WORDS_ENDING
 from pressroom.compliance.sampling import Sampling
 from pressroom.compliance.taking import Taken, take_apart
 from pressroom.errors import Permanent, Refused
 from pressroom.inference.types import Media, Progress
 from pressroom.records import Coverage, Frame, Near, Signal, Video
 from pressroom.settings import Settings
-from pressroom.store.videos import begin_video, book_bytes, book_near, media_of, save_detection, save_media, video_by_key
+from pressroom.store.videos import begin_video, book_bytes, book_near, media_of, save_detection, save_media, save_words, video_by_key
 
 GIB = 1024**3
+MOST_WORDS = 20_000  # characters; platforms take 5,000
 # One archive for all frames: two hours have 3,600 of them in three sizes, which one by one would be 10,800 uploads.
 FRAMES, AUDIO = "raw/frames.zip", "raw/audio.wav"
 STAGES = ("fetch", "start", "index", "sound", "pictures", "keep")  # in the order in which they run; JSONB forgets it
@@ -56,6 +59,8 @@ def take_in(desk: VideoDesk, rules: Sampling, progress: Progress | None = None) 
 
 def _take_in(desk: VideoDesk, rules: Sampling, progress: Progress | None) -> Source:
     video, upload = desk.video, desk.video.upload
+    title, description = words_of(desk)
+    desk.write(lambda session: save_words(session, video, title, description))
     if upload.size > rules.most_bytes:  # before its bytes cost anything
         raise Refused(f"it has {upload.size / GIB:.2f} GiB, over the limit of {rules.most_bytes / GIB:g} GiB")
     path, begin = desk.folder / "source", time.perf_counter()
@@ -79,6 +84,23 @@ def _disk(desk: VideoDesk) -> Iterator[None]:
         yield
     except OSError as error:
         raise Permanent(f"{error.filename or desk.folder}: {error.strerror}; make room, or change PRESSROOM_HOME") from error
+
+
+def words_of(desk: VideoDesk) -> tuple[str | None, str | None]:
+    """Title and description that were put beside the video, as `{"title": ..., "description": ...}` in a file of its name and `.json`.
+
+    A file that says neither in that form says nothing: it is no reason to leave the video unseen.
+    """
+    key = desk.video.upload.object_key + WORDS_ENDING
+    if not desk.objects.exists(key):
+        return None, None
+    try:
+        said = json.loads(desk.objects.read(key))
+    except (ValueError, RecursionError):
+        return None, None
+    found = [said.get(name) if isinstance(said, dict) else None for name in ("title", "description")]
+    title, description = (text[:MOST_WORDS].replace("\0", "") if isinstance(text, str) else None for text in found)
+    return title or None, description or None
 
 
 def _keep(desk: VideoDesk, taken: Taken) -> None:

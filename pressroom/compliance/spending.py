@@ -29,9 +29,9 @@ def check_estimate(
     parts = {runner.detector: _left(session, site, runner, media) for runner in hosted}
     estimate = sum(parts.values(), Decimal(0))
     if estimate > limit:
-        dearest = ", ".join(f"{detector} {usd:.2f}" for detector, usd in sorted(parts.items(), key=lambda part: -part[1]) if usd)
+        dearest = ", ".join(f"{detector} {usd:.4f}" for detector, usd in sorted(parts.items(), key=lambda part: -part[1]) if usd)
         raise OverBudget(
-            f"hosted models would cost about {estimate:.2f} USD ({dearest}), over the run's limit of {limit} USD: nothing was asked; raise "
+            f"hosted models would cost about {estimate:.4f} USD ({dearest}), over the run's limit of {limit} USD: nothing was asked; raise "
             "PRESSROOM_RUN_LIMIT_USD, or take a detector out of PRESSROOM_DETECTORS"
         )
     return estimate

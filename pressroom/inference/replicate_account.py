@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from pydantic import JsonValue, SecretStr
 
@@ -53,6 +54,7 @@ class ReplicateAccount:
             raise BadInput("REPLICATE_API_TOKEN: expected letters, digits and signs without a space or a line break")
         self._token = token
         self._base_url = base_url.rstrip("/").removesuffix("/v1")
+        url = urlsplit(base_url)
         self._host = f"{url.hostname}{f':{url.port}' if url.port else ''}"
         self._clients: deque[AsyncClient] = deque()
         self.waiting = 0  # predictions that are waited for, of all models

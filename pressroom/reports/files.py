@@ -42,6 +42,7 @@ def screen_file(
     runners: Mapping[Detector, Runner],
     rules: Policy,
     *,
+    words: Words = Words(),
     language: str = "en",
     tick: Tick,
     afford: Callable[[Media], object] = lambda media: None,
@@ -56,7 +57,7 @@ def screen_file(
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror})") from None
     if not path.is_file():
-        raise BadInput(f"{path}: is no file")
+        raise BadInput(f"{path}: is {'a folder' if path.is_dir() else 'no file'}")
     begin = time.perf_counter()
     sha256 = _sha256(path)
     timings = {"hash": time.perf_counter() - begin}
@@ -78,7 +79,7 @@ def screen_file(
         audio_error=audio_error(taken),
     )
     afford(media)
-    looked = asyncio.run(look_at(media, runners, DETECTORS, Words(), lambda each: None, tick))
+    looked = asyncio.run(look_at(media, runners, DETECTORS, words, lambda each: None, tick))
     timings |= taken.seconds | {each.detector: each.seconds for each in looked}
     video = video.model_copy(update={"probe": taken.probe})
     return screening_report(HERE, video, _findings(taken, looked, rules), cost=_cost(looked), timings=timings)

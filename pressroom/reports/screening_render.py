@@ -228,6 +228,8 @@ def quotes(trigger: Trigger) -> list[Quote]:
 
 
 def _how(trigger: Trigger, evidence: Evidence) -> str:
+    if evidence.source:
+        return {"transcript": "said", "screen_text": "read"}.get(evidence.source, "in writing")
     if trigger.modality == "speech":
         return "said"
     return "in writing" if evidence.frame is None else "read"

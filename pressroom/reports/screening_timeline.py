@@ -13,6 +13,7 @@ LANES: dict[Modality, tuple[Detector, ...]] = {
     "text": ("screen_text",),
     "sound": ("sound",),
 }
+_SOURCES: dict[str, Modality] = {"transcript": "speech", "screen_text": "text", "title": "text", "description": "text"}
 # Marks nearer than this part of the video become one, and none is drawn narrower: 4 px on a lane 800 px wide.
 _NEAR = 0.005
 # A trigger over this part of the video is about all of it (its title, for example): a band of its own, or it would swallow the others.
@@ -66,11 +67,17 @@ def lanes(triggers: Sequence[Trigger], coverage: Sequence[Coverage], length: int
     """Every modality's lane, also the empty ones: that nobody looked is said there."""
     analysed = {one.detector: bool(unseen(one)) for one in coverage if has_looked(one)}
     for modality, detectors in LANES.items():
-        of_lane = [trigger for trigger in triggers if trigger.modality == modality]
+        of_lane = [trigger for trigger in triggers if modality in modalities(trigger)]
         marks = [mark for severity in range(4) for mark in _marks(severity, of_lane, length)]
         looked = tuple(detector for detector in detectors if detector in analysed)
         partly = tuple(detector for detector in looked if analysed[detector])
         yield Lane(modality, tuple(marks), looked, partly, tuple(detector for detector in detectors if detector not in analysed))
+
+
+def modalities(trigger: Trigger) -> set[Modality]:
+    """Where the trigger was found: words that were said and shown are in both lanes."""
+    found: set[Modality] = {_SOURCES[one.source] for one in trigger.evidence if one.source}
+    return found | {trigger.modality}
 
 
 def _marks(severity: int, triggers: Sequence[Trigger], length: int) -> Iterator[Mark]:

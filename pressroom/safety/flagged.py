@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import groupby
+from typing import cast, get_args
 
 from pressroom.inference.types import Detection
-from pressroom.records import Coverage, Detector, Modality, Signal
+from pressroom.records import Coverage, Detector, Modality, Signal, Source
 from pressroom.safety.dictionaries import Dictionaries, dictionaries, language_of
 from pressroom.safety.personal import find_personal_data, masked
 from pressroom.safety.terms import Match, matcher
@@ -24,7 +25,7 @@ Find = Callable[[str], tuple[Match, ...]]
 class Origin:
     """What a flagged term was found in: a detector's text with the version that made it, or the title or description."""
 
-    source: str
+    source: Source
     version: str = ""
 
     @property
@@ -41,7 +42,9 @@ class Origin:
 def origin_of(version: str) -> Origin | None:
     """The origin of a signal of flagged_terms, by its version: "terms-<hash>/transcript/<version of the transcript>". None: not said."""
     parts = version.split("/", 2)
-    return Origin(parts[1], parts[2] if len(parts) > 2 else "") if parts[0].startswith("terms-") and len(parts) > 1 else None
+    if not parts[0].startswith("terms-") or len(parts) < 2 or parts[1] not in get_args(Source):
+        return None
+    return Origin(cast(Source, parts[1]), parts[2] if len(parts) > 2 else "")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 
-from pressroom.records import Coverage, Detector, Evidence, Modality, Outcome, RiskAction, Signal, Trigger, Verdict
+from pressroom.records import Coverage, Detector, Evidence, Modality, Outcome, RiskAction, Signal, Source, Trigger, Verdict
 from pressroom.safety.flagged import origin_of
 from pressroom.safety.policy import Policy, Required
 from pressroom.safety.risks import Finding, Risk
@@ -28,6 +28,7 @@ class _Hit:
     finding: Finding
     trusted: bool
     modality: Modality
+    source: Source | None = None
 
     @property
     def order(self) -> tuple[object, ...]:
@@ -78,7 +79,9 @@ def _hits(signals: Iterable[Signal], policy: Policy, duration_ms: int) -> tuple[
             end = min(max(signal.end_ms, start + 1), duration_ms)
             origin = origin_of(signal.version) if signal.detector == "flagged_terms" else None
             trusted = signal.score is not None and trusts(signal.detector, signal.version)
-            hit = _Hit(signal, start, end, finding, trusted, origin.modality if origin else risk.modality)
+            hit = _Hit(
+                signal, start, end, finding, trusted, origin.modality if origin else risk.modality, origin.source if origin else None
+            )
             hits[risk.code, bool(origin and origin.is_about)].append(hit)
     return hits, unscored
 
@@ -154,6 +157,7 @@ def _evidence(hit: _Hit) -> Evidence:
         score=signal.score,
         frame=signal.frame,
         text=signal.text,
+        source=hit.source,
     )
 
 
@@ -188,7 +192,7 @@ def _worst(coverages: Iterable[Coverage]) -> dict[Detector, Coverage]:
 
 
 def _verdict(triggers: Sequence[Trigger], coverages: dict[Detector, Coverage], policy: Policy, unscored: dict[Detector, int]) -> Verdict:
-    short = [line for one in policy.required if (line := _shortfall(one, coverages.get(one.detector)))]
+    short = [one.detector for one in policy.required if _shortfall(one, coverages.get(one.detector))]
     by_action: dict[RiskAction, list[Trigger]] = defaultdict(list)
     for trigger in triggers:
         by_action[trigger.action].append(trigger)
@@ -200,7 +204,7 @@ def _verdict(triggers: Sequence[Trigger], coverages: dict[Detector, Coverage], p
     elif to_see:
         outcome, why = "review", f"A person must look at {_said(to_see)}."
     elif short:
-        outcome, why = "incomplete", f"Nothing was found, but not enough was looked at: {'; '.join(short)}."
+        outcome, why = "incomplete", f"Nothing was found, but not enough was looked at by {_listed(short)}."
     else:
         outcome, why = "clear", "Nothing was found that calls for a person, and every required detector has looked at enough."
     return Verdict(
@@ -224,6 +228,10 @@ def _said(triggers: Sequence[Trigger]) -> str:
     named = ", ".join(f"{one.code} at {_clock(one.start_ms)}" for one in worst[:3])
     more = f" and {len(worst) - 3} more" if len(worst) > 3 else ""
     return f"{len(worst)} trigger{'s' if len(worst) > 1 else ''} ({named}{more})"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
 def _clock(ms: int) -> str:

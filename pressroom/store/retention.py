@@ -41,11 +41,12 @@ class Due(Record):
 
 
 def due_videos(
-    session: Session, stage: Stage, keep: dict[str, dt.timedelta], *, after: str = "", limit: int, held: bool = False
+    session: Session, stage: Stage, keep: dict[str, dt.timedelta], *, after: str = "", limit: int, held: bool = False, dry: bool = False
 ) -> list[Due]:
     """Videos that ended longer ago than `keep` says for their state and whose `stage` is not done, by key from `after` on.
 
-    The source goes after the artefacts. With `held`, the videos whose stage is done except for what a lock kept then.
+    The source goes after the artefacts, which a `dry` run only thinks of as gone. With `held`, the videos whose stage is done except for
+    what a lock kept then.
     """
     done = _DONE_AT[stage]
     over = [(VideoRow.state == state) & (VideoRow.ended_at <= CLOCK - span) for state, span in keep.items()]
@@ -59,7 +60,7 @@ def due_videos(
         .join(SiteRow, SiteRow.id == VideoRow.site_id)
         .where(sa.or_(*over), VideoRow.key > after, is_done & said if held else sa.not_(sa.func.coalesce(is_done, sa.false())))
     )
-    if stage == "source":
+    if stage == "source" and not dry:
         query = query.where(VideoRow.cleaned_at >= VideoRow.ended_at)
     return [Due.model_validate(dict(row)) for row in session.execute(query.order_by(VideoRow.key).limit(limit)).mappings()]
 

@@ -36,6 +36,7 @@ class Task(Record):
     site: str
     video_id: uuid.UUID
     video: str
+    file: str
     policy: str
     round: int
     severity: int
@@ -218,6 +219,7 @@ _TASK = (
         *(TaskRow.__table__.c[name] for name in Task.model_fields if name in TaskRow.__table__.c),
         SiteRow.slug.label("site"),
         VideoRow.key.label("video"),
+        sa.func.regexp_replace(VideoRow.object_key, "^.*/", "").label("file"),
         sa.cast(sa.extract("epoch", TaskRow.lease_until - CLOCK), sa.Double).label("lease_left_s"),
         sa.cast(sa.extract("epoch", CLOCK - TaskRow.opened_at), sa.Double).label("age_s"),
     )

@@ -149,6 +149,11 @@ def book_bytes(session: Session, video: Video, sha256: str) -> str | None:
     return first.key if first else None
 
 
+def save_words(session: Session, video: Video, title: str | None, description: str | None) -> None:
+    """Books the title and description that came with the video."""
+    _update(session, video, title=title, description=description)
+
+
 def save_media(session: Session, video: Video, probe: Probe, media: dict[str, Any], frames: Sequence[Frame]) -> None:
     """Books what the file is and what was taken from it; `media` is the document that a later step goes on with."""
     _update(session, video, probe=probe.model_dump(mode="json"), media=media)
@@ -316,11 +321,12 @@ def save_report(
     run_id: str,
 ) -> None:
     """Books the rendered report of a judgement; of a video that is not screened, of no policy, there is no judgement beside it."""
-    row = {"report": document, "html_key": html_key, "json_key": json_key, "vtt_key": vtt_key}
+    row: dict[str, Any] = {"report": document, "html_key": html_key, "json_key": json_key, "vtt_key": vtt_key}
     key = {"video_id": video.id, "policy": policy, "account_id": video.account_id, "site_id": video.site_id}
     unjudged = {"outcome": outcome, "verdict": {}, "data_version": document["version"], "run_id": run_id}
     made = insert(ScreeningRow).values(key | unjudged | row)
-    session.execute(made.on_conflict_do_update(index_elements=["video_id", "policy"], set_=row))
+    newer = row if document["policy"] else row | unjudged | {"created_at": sa.func.now()}
+    session.execute(made.on_conflict_do_update(index_elements=["video_id", "policy"], set_=newer))
 
 
 def reports_of(session: Session, video: Video) -> tuple[str | None, str | None]:

@@ -70,3 +70,9 @@ def test_a_thousand_reasons_are_told_in_a_line_that_people_can_read() -> None:
     told = Seen([], [], {f"{number:04}.txt": "not the name of a video" for number in range(1000)}).told()
     assert told.count("not the name") == MOST_LEFT
     assert told.endswith(f"; and {1000 - MOST_LEFT} more")
+
+
+def test_the_words_that_go_with_a_video_are_no_upload_and_no_complaint() -> None:
+    found = arrivals([listed(f"{KEY}.json"), listed("uploads/2026/11/21/brew/other.json")], ["brew"], NOW)
+    assert dict(found.uploads) == {}
+    assert list(found.left) == ["uploads/2026/11/21/brew/other.json"]

@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from pressroom.compliance.desk import VideoDesk
-from pressroom.compliance.source import AUDIO, FRAMES, open_media, rules_of, take_in
+from pressroom.compliance.source import AUDIO, FRAMES, open_media, rules_of, take_in, words_of
 from pressroom.errors import Permanent
 from pressroom.objects.store import FolderStore
 from pressroom.records import Upload, Video
@@ -154,3 +154,23 @@ def test_a_disk_without_room_is_told_in_one_line_and_with_room_again_it_goes_on(
     assert state(store, first.video)[0] == "processing", "whose run says it, is for the run to book"
     shutil.rmtree(first.folder)
     assert take_in(again(store, first.objects, first.video.key, first.folder), rules_of(settings)).taken  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("beside", "words"),
+    [
+        (b'{"title": "Miracle cure", "description": "for all\\u0000"}', ("Miracle cure", "for all")),
+        (b'{"title": 3}', (None, None)),
+        (b"[" * 100_000, (None, None)),
+        (None, (None, None)),
+    ],
+)
+def test_title_and_description_come_from_beside_the_video(
+    desk: MakeDesk, tmp_path: Path, beside: bytes | None, words: tuple[Any, Any]
+) -> None:
+    made = desk(film(tmp_path / "film.mp4", seconds=0.5, sound=None))
+    if beside:
+        made.objects.write(f"{OBJECT}.json", beside)
+    assert words_of(made) == words
+    video = take_in(made, rules_of(Settings())).video
+    assert (video.title, video.description) == words

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pressroom.errors import BadInput
-from pressroom.records import Frame, Modality, Trigger
+from pressroom.records import Evidence, Frame, Modality, Trigger
 from pressroom.reports import screening_render
 from pressroom.reports.screening import ScreeningReport, screening_report
 from pressroom.reports.screening_render import (
@@ -26,7 +26,7 @@ from pressroom.reports.screening_render import (
     render_screening_markdown,
     render_screening_vtt,
 )
-from pressroom.reports.screening_timeline import LANES, lanes, length_ms, ticks
+from pressroom.reports.screening_timeline import LANES, lanes, length_ms, modalities, ticks
 from tests.reports.sample_screenings import ARABIC, REPORTS, SCRIPT, SITE, clean, findings, five, hostile, nothing, thumbnail, trigger
 from tests.reports.sample_screenings import two_hours as long_one
 from tests.reports.sample_screenings import video as video_facts
@@ -412,3 +412,11 @@ def test_thumbnails_are_asked_for_only_where_they_are_shown() -> None:
 
     render_screening_html(five(), thumbnail=look)
     assert set(asked) == {frame.number for frame in five().frames}
+
+
+def test_words_that_were_said_and_shown_are_told_so_and_stand_in_both_lanes() -> None:
+    heard = Evidence(detector="flagged_terms", signal=1, at_ms=1500, label="claim", text="double your money", source="transcript")
+    seen = Evidence(detector="flagged_terms", signal=2, at_ms=4000, label="claim", text="guaranteed returns", frame=2, source="screen_text")
+    merged = trigger(1, "CLAIM.HEALTH", 1500, 6000, 0.9).model_copy(update={"modality": "text", "evidence": (heard, seen)})
+    assert [quote.how for quote in quotes(merged)] == ["said", "read"]
+    assert modalities(merged) == {"speech", "text"}

@@ -164,7 +164,8 @@ def test_a_machine_without_hosted_models_never_says_clear() -> None:
     seen += [looked("objects", 0, state="unsupported", reason="no hosted model is set")]
     triggers, verdict = judge([], seen, policy(), DURATION)
     assert (triggers, verdict.outcome) == ((), "incomplete")
-    assert "objects unsupported (no hosted model is set)" in verdict.why
+    assert "not enough was looked at by objects, nudity and violence" in verdict.why
+    assert any("no hosted model is set" in line for line in verdict.not_analysed)
     assert "nudity: did not run" in verdict.not_analysed
     assert verdict.not_analysed[-1].startswith("no detector looked for SEX.EXPLICIT, ")
     assert "LANG.PROFANITY" not in verdict.not_analysed[-1]
