@@ -190,6 +190,7 @@ def test_answers_that_cannot_be_used_leave_the_day_as_it_was_and_a_fresh_run_ask
     assert endpoint.count == asked + 10
 
 
+@pytest.mark.long
 def test_a_draft_that_failed_for_good_is_asked_again_only_by_regenerate(desk: MakeDesk, endpoint: OpenAISimulator) -> None:
     """The new text is what the day goes on with: an ordinary run after it replays that one, and pays nothing."""
     brew = desk(endpoint)
@@ -213,6 +214,7 @@ def test_a_draft_that_failed_for_good_is_asked_again_only_by_regenerate(desk: Ma
     assert {states[draft["id"]] for draft in others} == {"failed"}
 
 
+@pytest.mark.long
 def test_what_a_fresh_run_began_is_what_the_day_goes_on_with(desk: MakeDesk, endpoint: OpenAISimulator) -> None:
     brew = desk(endpoint)
     capable, side = endpoint.answers, {"word": "old"}

@@ -27,6 +27,7 @@ def wait_for_calls(endpoint: OpenAISimulator, running: Running, number: int) -> 
         time.sleep(0.02)
 
 
+@pytest.mark.long
 def test_a_refused_key_is_told_after_one_request_and_the_right_one_completes(desk: MakeDesk, endpoint: OpenAISimulator) -> None:
     brew = desk(endpoint)
     endpoint.key = "sk-right-9876543210"
