@@ -136,11 +136,14 @@ def _show(report: "ScreeningReport", folder: Path | None) -> None:
 
     outcome = report.outcome or report.state
     out.print(Text.assemble((outcome, _STYLES.get(outcome, "bold")), f"  {report.why}"), soft_wrap=True)
-    coverage = Table("detector", "looked at", "signals", "", box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    coverage = Table("detector", "looked at", "signals", box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for one in report.coverage:
         seen = f"{one.fraction:.0%}" if one.state == "analysed" else f"not analysed ({one.state})"
-        coverage.add_row(one.detector, seen, str(report.signals.get(one.detector, 0)), Text(one.reason))
+        coverage.add_row(one.detector, seen, str(report.signals.get(one.detector, 0)))
     out.print(coverage)
+    for one in report.coverage:
+        if one.reason:
+            out.print(Text(f"{one.detector}: {one.reason}"), soft_wrap=True)
     if report.triggers:
         found = Table("at", "code", "severity", "action", "what", box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
         for trigger in sorted(report.triggers, key=lambda each: (-each.severity, each.start_ms))[:_TRIGGERS_SHOWN]:

@@ -1,6 +1,7 @@
 """What a detector said, kept: rows, the raw output as it came, and a track that players show."""
 
 import json
+from html import escape
 
 from pressroom.compliance.desk import VideoDesk
 from pressroom.compliance.detecting import Looked
@@ -61,5 +62,4 @@ def clock(ms: int) -> str:
 
 def cue_text(text: str) -> str:
     """Text as a cue takes it (W3C WebVTT, "Syntax"): escaped, on one line, without the arrow."""
-    line = " ".join(text.split()) or "-"
-    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return escape(" ".join(text.split()) or "-", quote=False)

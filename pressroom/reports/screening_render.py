@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from pressroom.compliance.tracks import clock as vtt_time
 from pressroom.errors import BadInput
 from pressroom.records import Coverage, Evidence, Frame, Trigger
 from pressroom.reports.render import markdown_text
@@ -137,7 +138,7 @@ def render_screening_vtt(report: ScreeningReport) -> str:
         end = max(trigger.end_ms, start + _CUE_MS)
         said = [quote.text for quote in quotes(trigger)[:1]]
         lines = [f"{trigger.code}: {trigger.title} ({trigger.action}, severity {trigger.severity}, {_score(trigger.peak)})", *said]
-        blocks.append("\n".join([f"trigger-{trigger.number}", f"{_vtt_time(start)} --> {_vtt_time(end)}", *map(_vtt_text, lines)]))
+        blocks.append("\n".join([f"trigger-{trigger.number}", f"{vtt_time(start)} --> {vtt_time(end)}", *map(_vtt_text, lines)]))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -306,11 +307,6 @@ def _shown(text: str, most: int = 1000) -> str:
     """A text of others on one line, with what cannot be seen made visible."""
     line = " ".join(_UNPRINTED.sub("\ufffd", text[: most * 4]).split())
     return line if len(line) <= most else line[: most - 1] + "…"
-
-
-def _vtt_time(ms: int) -> str:
-    seconds, rest = divmod(ms, 1000)
-    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{rest:03}"
 
 
 def _vtt_text(text: str) -> str:
