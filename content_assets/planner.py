@@ -13,7 +13,7 @@ from content_assets.shell import check, materialized, site_step
 from pressroom.errors import BadInput, Deferred, Permanent
 from pressroom.planner.briefs import brief_for
 from pressroom.planner.clustering import cluster_keywords
-from pressroom.planner.ideas import propose_ideas
+from pressroom.planner.ideas import Proposed, propose_ideas
 from pressroom.planner.intake import import_inbox, inbox_of
 from pressroom.planner.versions import CLUSTERING_METHOD, clustering_input, keywords_version
 from pressroom.prompts import load as prompts
@@ -21,6 +21,7 @@ from pressroom.records import version_of
 from pressroom.reports.previews import clusters_preview, ideas_preview, keywords_preview
 from pressroom.store.content import save_ideas, topic_memory
 from pressroom.store.keywords import clustering_of, given_ids, keywords_on, newest_clusters, save_clusters
+from pressroom.writer import drafts
 from resources.llm import LLMResource
 from resources.objects import ObjectsResource
 from resources.store import StoreResource
@@ -148,7 +149,14 @@ def _ideas(context: dg.AssetExecutionContext, store: StoreResource, llm: LLMReso
             brief = brief_for(desk.site, desk.day, offered, known, topic_memory(session, desk.site.id, desk.day))
         if not brief:
             raise Permanent(f"site '{desk.site.slug}' has no clusters of its keywords on {desk.day}: materialise planner/clusters first")
-        found = asyncio.run(propose_ideas(brief, llm.gateway(desk, step), embedder=embedder))
+
+        async def propose() -> Proposed:
+            # The drafts' prompts and rules take 0.7 s to load: beside this call nothing waits for that.
+            proposing = propose_ideas(brief, llm.gateway(desk, step), embedder=embedder)
+            found, _ = await asyncio.gather(proposing, asyncio.to_thread(drafts.warm_up))
+            return found
+
+        found = asyncio.run(propose())
         if not found.ideas:  # what stood for the day goes on standing
             reasons = "; ".join(dict.fromkeys(problem.message for problem in found.problems))
             raise Permanent(f"site '{desk.site.slug}', {desk.day}: no proposed idea could be used ({reasons}); a fresh run asks anew")

@@ -18,7 +18,6 @@ from pressroom.llm.opening import open_exchange
 from pressroom.llm.types import Routes, Scope
 from pressroom.settings import Settings, load_settings
 from pressroom.store.runs import SiteDay, Step, generations_of
-from pressroom.writer import drafts
 
 
 class LLMResource(dg.ConfigurableResource):
@@ -46,7 +45,7 @@ class LLMResource(dg.ConfigurableResource):
     def yield_for_execution(self, context: dg.InitResourceContext) -> Generator["LLMResource", None, None]:
         self._settings = load_settings()
         self._routes = model_routes(self._settings)
-        # The SDK's import takes 0.9 s, the writer's 0.7: they go on beside the keywords, the clusters and the ideas' call.
+        # The SDK's import takes 0.9 s: it goes on beside the keywords and the clusters.
         threading.Thread(target=self._warm_up, name="pressroom warm-up", daemon=True).start()
         with ExitStack() as stack:
             self._stack = stack
@@ -75,4 +74,3 @@ class LLMResource(dg.ConfigurableResource):
     def _warm_up(self) -> None:
         for provider in self._routes.providers():
             provider.warm_up()
-        drafts.warm_up()

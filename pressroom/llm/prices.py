@@ -23,6 +23,7 @@ EXPECTED = {
     "model": "the model's name",
     "since": "a day, YYYY-MM-DD",
     "known": "a day, YYYY-MM-DD",
+    "ends": "a day, YYYY-MM-DD",
     "source": "a text",
     "image": f"USD for one image, 0 to {DEAREST:,}",
     "batch": "the part of the price that a batch costs, above 0 and at most 1",
@@ -39,6 +40,7 @@ class Price(Record):
     model: str = Field(min_length=1)
     since: dt.date
     known: dt.date | None = Field(default=None, description="Day as of which it was read, where it is not the table's.")
+    ends: dt.date | None = Field(default=None, description="Day on which the endpoint shuts the model down, where that is known.")
     input: Usd
     cached: Usd | None = Field(default=None, description="Input read from the endpoint's cache; left out, as any other input.")
     cache_write: Usd | None = Field(default=None, description="Input written into that cache; left out, as any other input.")

@@ -2,7 +2,7 @@
 
 import re
 from ipaddress import IPv4Address
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 
 def is_url(text: str) -> bool:
@@ -16,3 +16,12 @@ def is_url(text: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and bool(host) and host.isascii() and port != 0 and text.isprintable()
+
+
+def without_login(url: str) -> tuple[str, tuple[str, str] | None]:
+    """The URL without user and password, and these: aiohttp takes no URL that has them beside a key."""
+    parts = urlsplit(url)
+    if parts.username is None:
+        return url, None
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return bare, (unquote(parts.username), unquote(parts.password or ""))

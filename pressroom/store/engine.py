@@ -4,7 +4,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -184,6 +184,8 @@ class Store:
 
 def repeated(attempt: Callable[[], T]) -> T:
     """The result of `attempt`, which is called again after each Transient for about 15 s."""
+    with suppress(Transient):  # as nearly always: to set up the policy takes half as long as a statement
+        return attempt()
     import tenacity
 
     policy = tenacity.Retrying(

@@ -1,6 +1,7 @@
 """What the endpoint's errors become, what a request looks like on the wire, and what never leaves for a log."""
 
 import asyncio
+import base64
 import contextlib
 import dataclasses
 import datetime as dt
@@ -14,7 +15,7 @@ from pydantic import BaseModel, SecretStr
 from pressroom.errors import BadInput, Permanent, Transient
 from pressroom.llm.gateway import Exchange
 from pressroom.llm.openai_provider import REASONING_ROOM, OpenAIProvider
-from pressroom.llm.types import Request, Scope, Ticket
+from pressroom.llm.types import RawAnswer, Request, Scope, Ticket
 from simulators.openai import OpenAISimulator
 
 KEY = "sk-test-4f9c2d7e81a0b3c6"  # as in the fixtures
@@ -78,6 +79,19 @@ def test_a_server_that_is_not_there_is_transient_and_its_url_is_shown_without_a_
     assert "OPENAI_BASE_URL" in str(error)
     assert "127.0.0.1:9" in str(error)
     assert "hunter2" not in str(error)
+
+
+def test_a_user_and_a_password_in_the_url_are_what_the_server_is_asked_with(ask_for: MakeRequest) -> None:
+    with OpenAISimulator(key="Basic " + base64.b64encode(b"me:hunter 2").decode()) as simulator:
+        asked = provider(simulator.base_url.replace("://", "://me:hunter%202@"))
+
+        async def send() -> RawAnswer:
+            try:
+                return await asked.send(ask_for(), Ticket(None, no_id))
+            finally:
+                await asked.close()
+
+        assert asyncio.run(send()).usage
 
 
 @pytest.mark.parametrize(
