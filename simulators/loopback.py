@@ -99,13 +99,17 @@ class LoopbackServer(ABC):
 
 
 async def _read(reader: asyncio.StreamReader) -> HttpRequest | None:
-    first = await reader.readline()
-    if not first:
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError as end:
+        if end.partial:
+            raise
         return None
-    method, target, _ = first.decode("latin-1").split(" ", 2)
+    first, *lines = head.decode("latin-1").split("\r\n")
+    method, target, _ = first.split(" ", 2)
     headers = {}
-    while (line := await reader.readline()) not in (b"\r\n", b""):
-        name, _, value = line.decode("latin-1").partition(":")
+    for line in filter(None, lines):
+        name, _, value = line.partition(":")
         headers[name.strip().lower()] = value.strip()
     body = await reader.readexactly(int(headers.get("content-length", 0)))
     path, _, query = target.partition("?")

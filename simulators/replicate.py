@@ -219,7 +219,7 @@ class ReplicateSimulator(LoopbackServer):
     async def _create(self, request: HttpRequest, token: str, model: str | None) -> HttpReply:
         self.tries["create"] += 1
         body = _document(request)
-        failure = due_failure(self.failures, "create", request.body.decode(errors="replace"))
+        failure = due_failure(self.failures, "create", request.body.decode(errors="replace")) if self.failures else None
         kind = failure.kind if failure else ""
         if failure and kind in ERRORS:
             self.throttled += ERRORS[kind][0] == 429

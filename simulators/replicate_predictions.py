@@ -79,7 +79,6 @@ class Predictions:
 
     def create(self, asked: Asked, output: Any, *, latency: float, kind: str = "", deadline: str = "") -> Prediction:
         """A prediction that begins now. `kind` is a failure of `ENDS`, `deadline` what the Cancel-After header said."""
-        words = str(asked.input)[:200]
         made = Prediction(
             id=uuid.uuid4().hex[:26],
             asked=asked,
@@ -87,7 +86,7 @@ class Predictions:
             created_at=self.clock(),
             latency=latency,
             end={"failed": "failed", "interrupted": "failed", "canceled": "canceled", "stuck": None}.get(kind, "succeeded"),
-            error=FAILED[kind].format(input=words) if kind in FAILED else None,
+            error=FAILED[kind].format(input=str(asked.input)[:200]) if kind in FAILED else None,
             deadline_s=seconds(deadline),
         )
         if kind == "gone":
@@ -115,7 +114,7 @@ class Predictions:
             "id": found.id,
             "model": asked.model,
             "version": asked.version or "hidden",
-            "input": {} if removed else asked.input,
+            "input": {} if removed else shown(asked.input),
             "logs": "",
             "output": found.output if succeeded and not removed else None,
             "data_removed": removed,
@@ -128,6 +127,20 @@ class Predictions:
             "metrics": {} if run_s is None else {"predict_time": round(max(0.0, run_s), 6), "total_time": round(found.latency, 6)},
             "urls": {"get": url, "cancel": f"{url}/cancel", "stream": f"{url}/stream"},
         }
+
+
+def shown(value: Any) -> Any:
+    """An input as the API tells it: since August 2022 without its data URIs (https://github.com/replicate/inpainter/issues/1)."""
+    match value:
+        case dict():
+            return {key: shown(part) for key, part in value.items() if not _is_data(part)}
+        case list():
+            return [shown(part) for part in value if not _is_data(part)]
+    return value
+
+
+def _is_data(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith("data:")
 
 
 def seconds(deadline: str) -> float | None:

@@ -43,6 +43,7 @@ def open_runners(settings: Settings, store: Store, site: Site | None, run_id: st
         OwnerLock(store) as owner,
         Exchange(models, Ledger(store, owner), LaneBook(store, owner), limits=hosted_limits(), budget=budget_of(settings)) as exchange,
     ):
+        exchange.warm_up()
 
         def asks(detector: Detector) -> Asks:
             return exchange.gateway(Scope(account_id, site_id, run_id, f"compliance/{detector}"), tally)

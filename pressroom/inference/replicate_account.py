@@ -1,20 +1,22 @@
 """One account at Replicate: its HTTP calls, its errors in our words, and the files that its models are to look at.
 
-Plain HTTP with httpx, and not the `replicate` client (1.0.7): that one repeats GETs by itself on 429 and 503 (the gateway's pace must see
-them), raises on a status that it does not know (the answer would be lost with its bill), has no timeout on a create, no deadline on a wait,
-drops the Retry-After header from its errors, and sends the token to whatever host an output names. Here the token goes to one host only,
-and no output is ever downloaded. The tests ask the simulated endpoint with both.
+Plain HTTP with aiohttp, and not the `replicate` client (1.0.7): that one repeats GETs by itself on 429 and 503 (the gateway's pace must
+see them), raises on a status that it does not know (the answer would be lost with its bill), has no timeout on a create, no deadline on a
+wait, drops the Retry-After header from its errors, and sends the token to whatever host an output names. Here the token goes to one host
+only, no redirect is followed, and no output is ever downloaded. The tests ask the simulated endpoint with both.
 """
 
 import asyncio
 import base64
 import hashlib
+import io
 import json
 import mimetypes
 import re
-from collections import deque
-from collections.abc import Awaitable, Callable
+import urllib.request
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -25,7 +27,11 @@ from pressroom.errors import BadInput, Permanent, PressroomError, Throttled, Tra
 from pressroom.llm.urls import is_url
 
 if TYPE_CHECKING:
-    from httpx import AsyncClient, Headers, Response
+    import ssl
+
+    from aiohttp import ClientSession, FormData
+
+Headers = Mapping[str, str]  # whatever the case of a name
 
 BASE_URL = "https://api.replicate.com"
 MOST_BYTES = 32_000_000  # of one answer: beyond it the other side is broken
@@ -35,8 +41,7 @@ UNITS = {"ms": 0.001, "m": 60.0, "min": 60.0, "h": 3600.0}
 LONGEST_DATA_URI = 1_000_000  # bytes; Replicate takes data URIs below 1 MB
 LARGEST_UPLOAD = 100_000_000
 UPLOAD_LASTS_S = 12 * 3600  # Replicate keeps an upload for 24 hours
-# A client looks through all its connections at every request and every end of one: at 128 in flight that was half of a call's CPU.
-CLIENTS = 10
+CONNECT_S, READ_S = 10.0, 60.0  # a create may take its time; the whole of a call has the gateway's deadline
 
 
 class Missing(Permanent):
@@ -44,7 +49,7 @@ class Missing(Permanent):
 
 
 class ReplicateAccount:
-    """The account of one token. Its clients belong to the event loop of the first call; several models share them."""
+    """The account of one token. Its connections belong to the event loop of the first call; several models share them."""
 
     def __init__(self, *, token: SecretStr, base_url: str = BASE_URL) -> None:
         """Raises BadInput when the token or the URL cannot be one."""
@@ -56,7 +61,7 @@ class ReplicateAccount:
         self._base_url = base_url.rstrip("/").removesuffix("/v1")
         url = urlsplit(base_url)
         self._host = f"{url.hostname}{f':{url.port}' if url.port else ''}"
-        self._clients: deque[AsyncClient] = deque()
+        self._session: ClientSession | None = None
         self.waiting = 0  # predictions that are waited for, of all models
 
     @property
@@ -70,62 +75,83 @@ class ReplicateAccount:
         return f"Replicate at {self._host}"
 
     def warm_up(self) -> None:
-        """Imports the HTTP client (0.1 s)."""
-        import httpx  # noqa: F401
+        """Imports the HTTP client (0.3 s) and reads the certificates."""
+        import aiohttp  # noqa: F401
+
+        _ = self._certificates
+
+    @cached_property
+    def _certificates(self) -> "ssl.SSLContext":
+        """Those that httpx trusts, as everywhere in the product: the system's own are missing in many a container."""
+        import httpx
+
+        return httpx.create_ssl_context()
 
     async def close(self) -> None:
-        while self._clients:
-            await self._clients.pop().aclose()
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
     async def call(
         self, method: str, path: str, *, document: JsonValue = None, headers: dict[str, str] | None = None, about: str = ""
-    ) -> "tuple[dict[str, Any], Headers]":
+    ) -> tuple[dict[str, Any], Headers]:
         """The document that `/v1/<path>` answers with, and its headers. `about` names what is asked for in messages.
 
         Raises Throttled, Transient, Missing or Permanent, in one line without the token, an input or an output.
         """
-        sent = {} if document is None else {"json": document}
-        return await self._exchange(method, path, headers or {}, about, **sent)
+        if document is None:
+            return await self._exchange(method, path, headers or {}, about)
+        headers = {"content-type": "application/json"} | (headers or {})
+        return await self._exchange(method, path, headers, about, json.dumps(document).encode())
 
     async def upload(self, content: bytes, name: str, kind: str) -> str:
         """URL of the file, for inputs only. Replicate keeps it for a day."""
         if len(content) > LARGEST_UPLOAD:
             raise Permanent(f"{name} has {len(content):,} bytes: {self.where} takes files of at most {LARGEST_UPLOAD:,}")
-        body, _ = await self._exchange("POST", "files", {}, "an upload", files={"content": (name, content, kind)})
+        from aiohttp import FormData
+
+        form = FormData()
+        form.add_field("content", io.BytesIO(content), filename=name, content_type=kind)
+        body, _ = await self._exchange("POST", "files", {}, "an upload", form)
         match body.get("urls"):
             case {"get": str(url)}:
                 return url
         raise Transient(f"{self.where} answered with JSON of another shape: REPLICATE_BASE_URL may lead somewhere else")
 
-    async def _exchange(self, method: str, path: str, headers: dict[str, str], about: str, **sent: Any) -> "tuple[dict[str, Any], Headers]":
-        import httpx
+    async def _exchange(
+        self, method: str, path: str, headers: dict[str, str], about: str, data: "bytes | FormData | None" = None
+    ) -> tuple[dict[str, Any], Headers]:
+        import aiohttp
 
         headers = headers | {"authorization": f"Bearer {self._token.get_secret_value()}"}
         content = bytearray()
         try:
-            async with self._client().stream(method, f"{self._base_url}/v1/{path}", headers=headers, **sent) as response:
-                async for chunk in response.aiter_bytes():
+            async with self._opened().request(
+                method, f"{self._base_url}/v1/{path}", headers=headers, data=data, allow_redirects=False
+            ) as response:
+                async for chunk in response.content.iter_any():
                     content += chunk
                     if len(content) > MOST_BYTES:
                         raise Transient(f"{self.where} sent more than {MOST_BYTES:,} bytes for one answer")
-        except (httpx.TransportError, httpx.DecodingError) as error:
+        except (aiohttp.ClientError, TimeoutError) as error:
             kind = type(error).__name__
             raise Transient(f"{self.where} cannot be reached or broke off ({kind}); REPLICATE_BASE_URL says where") from None
-        if response.status_code >= 300:
-            raise self._explained(response, bytes(content), about)
+        if response.status >= 300:
+            raise self._explained(response.status, response.headers, bytes(content), about)
         return self._document(bytes(content)), response.headers
 
-    def _client(self) -> "AsyncClient":
-        """The clients take turns."""
-        import httpx
+    def _opened(self) -> "ClientSession":
+        if self._session is None:
+            from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
-        if not self._clients:
-            # 60 s is what a create may take; the whole of a call has the gateway's deadline.
-            timeout, limits = httpx.Timeout(60.0, connect=10.0), httpx.Limits(max_connections=None, max_keepalive_connections=100)
-            context = httpx.create_ssl_context()  # read once: it takes 20 ms
-            self._clients.extend(httpx.AsyncClient(timeout=timeout, limits=limits, verify=context) for _ in range(CLIENTS))
-        self._clients.rotate()
-        return self._clients[0]
+            # How many are in flight is the gateway's to say.
+            self._session = ClientSession(
+                connector=TCPConnector(limit=0, ssl=self._certificates),
+                cookie_jar=DummyCookieJar(),
+                timeout=ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=READ_S),
+                proxy=_proxy_for(self._base_url),
+            )
+        return self._session
 
     def _document(self, content: bytes) -> dict[str, Any]:
         try:
@@ -135,14 +161,13 @@ class ReplicateAccount:
             raise Transient(f"{self.where} answered with {kind}: REPLICATE_BASE_URL may lead somewhere else") from None
         return body if isinstance(body, dict) else {}
 
-    def _explained(self, response: "Response", content: bytes, about: str) -> PressroomError:
+    def _explained(self, status: int, headers: Headers, content: bytes, about: str) -> PressroomError:
         """The error in one line that names the setting to look at. What the endpoint says is not repeated: it may quote the input."""
-        status = response.status_code
         named = f"{self.where} answers {status}{f' for {about}' if about else ''}"
         if status == 429:
-            return Throttled(f"{named}: too many calls", retry_after=retry_after(response.headers, content))
+            return Throttled(f"{named}: too many calls", retry_after=retry_after(headers, content))
         if status in PASSING or status >= 500:
-            return Transient(named, retry_after=retry_after(response.headers, b""))
+            return Transient(named, retry_after=retry_after(headers, b""))
         match status:
             case 401:
                 return Permanent(f"{named}: the token is wrong; check REPLICATE_API_TOKEN")
@@ -157,7 +182,16 @@ class ReplicateAccount:
         return Permanent(named if status >= 400 else f"{named}: REPLICATE_BASE_URL leads somewhere else")
 
 
-def retry_after(headers: "Headers", content: bytes) -> float | None:
+def _proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for the URL (HTTPS_PROXY, NO_PROXY), looked up once.
+
+    aiohttp's own `trust_env` looks in two threads at every request, and fails where ~/.netrc knows the host.
+    """
+    parts, named = urlsplit(url), urllib.request.getproxies()
+    return None if urllib.request.proxy_bypass(parts.netloc) else named.get(parts.scheme, named.get("all"))
+
+
+def retry_after(headers: Headers, content: bytes) -> float | None:
     """Seconds to wait: by the header, or by the sentence in the body of a 429 ("resets in ~30s")."""
     given = headers.get("retry-after", "")
     if re.fullmatch(r"\d{1,6}(\.\d+)?", given):
@@ -173,9 +207,20 @@ Signing = Callable[[Path], str | None]
 @dataclass(frozen=True)
 class _Known:
     read: Callable[[], bytes]
+    size: int
     name: str
     kind: str
     path: Path | None
+
+    def content(self, sha256: str) -> bytes:
+        """Raises Permanent when it is not what had this SHA-256 any more."""
+        try:
+            content = self.read()
+        except OSError as error:
+            raise Permanent(f"{self.name} cannot be read ({error.strerror})") from None
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise Permanent(f"{self.name} has changed since it was to be looked at")
+        return content
 
 
 @dataclass
@@ -198,7 +243,7 @@ class InputFiles:
     def add_content(self, content: bytes, read: Callable[[], bytes], name: str, path: Path | None = None) -> str:
         """As `add`, for what is no file by itself; `read` gives the content again when it is sent."""
         sha256 = hashlib.sha256(content).hexdigest()
-        self._known[sha256] = _Known(read, name, mimetypes.guess_type(name)[0] or "application/octet-stream", path)
+        self._known[sha256] = _Known(read, len(content), name, mimetypes.guess_type(name)[0] or "application/octet-stream", path)
         return sha256
 
     async def __call__(self, sha256: str) -> str:
@@ -206,15 +251,11 @@ class InputFiles:
         known = self._known.get(sha256)
         if known is None:
             raise Permanent(f"the file {sha256[:12]} is not at hand any more")
-        try:
-            content = await asyncio.to_thread(known.read)
-        except OSError as error:
-            raise Permanent(f"{known.name} cannot be read ({error.strerror})") from None
-        if hashlib.sha256(content).hexdigest() != sha256:
-            raise Permanent(f"{known.name} has changed since it was to be looked at")
         prefix = f"data:{known.kind};base64,"
-        if len(prefix) + 4 * (len(content) + 2) // 3 < LONGEST_DATA_URI:
-            return prefix + base64.b64encode(content).decode()
+        if len(prefix) + 4 * (known.size + 2) // 3 < LONGEST_DATA_URI:
+            # 0.1 ms for a frame: less than a thread takes to be asked, which would stand behind statements of the ledger besides.
+            return prefix + base64.b64encode(known.content(sha256)).decode()
+        content = await asyncio.to_thread(known.content, sha256)
         if known.path and self.signed and (url := await asyncio.to_thread(self.signed, known.path)):
             return url
         return await self._uploaded(sha256, content, known)

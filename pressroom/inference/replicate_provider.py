@@ -8,7 +8,6 @@ import asyncio
 import datetime as dt
 import email.utils
 import inspect
-import itertools
 import json
 import math
 import re
@@ -16,18 +15,15 @@ from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from decimal import ROUND_HALF_UP, Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel, JsonValue
 
 from pressroom.errors import Permanent, Transient
 from pressroom.inference.catalogue import HostedModel
-from pressroom.inference.replicate_account import Missing, ReplicateAccount, Resolver
+from pressroom.inference.replicate_account import Headers, Missing, ReplicateAccount, Resolver
 from pressroom.llm.types import Outcome, RawAnswer, Request, T, Ticket
 from pressroom.records import Usage
-
-if TYPE_CHECKING:
-    from httpx import Headers
 
 UNFINISHED = ("starting", "processing")
 FIRST_LOOK_S, LONGEST_LOOK_S = 0.2, 2.0
@@ -35,8 +31,6 @@ LOOK_PART = 0.1  # of the time waited so far: a look comes at most a tenth too l
 REMEMBERED = 20  # runs; the next one is first looked at when the fastest of them was done
 # An account may look 3,000 times a minute, which 60 frames that look five times a second use up in ten seconds.
 LOOKS_A_SECOND = 45
-# While nobody knows how long a run of the model takes, only the oldest few that wait for one look often; they tell the others.
-SCOUTS = 4
 MICRO = Decimal("0.000001")  # USD: what the ledger holds
 LEAST_DEADLINE_S = 5  # what Cancel-After takes
 # What a failed prediction says when the machine, and not the input, was to blame: another try may help.
@@ -100,13 +94,9 @@ class ReplicateProvider:
 
     async def send(self, request: Request[T], ticket: Ticket) -> RawAnswer:
         asked = _asked(request)
-        if ticket.remote_id is not None:
-            return await self._finished(ticket, asked)
-        body, headers = await self._create(asked)
-        await ticket.keep(str(body["id"]))
-        return await self._finished(ticket, asked, (body, headers))
+        return await self._finished(ticket, asked, await self._create(asked) if ticket.remote_id is None else None)
 
-    async def _create(self, asked: Mapping[str, JsonValue]) -> "tuple[dict[str, Any], Headers]":
+    async def _create(self, asked: Mapping[str, JsonValue]) -> tuple[dict[str, Any], Headers]:
         """A prediction that has begun. When the answer to this is lost, so is its id, and the next try pays for another one."""
         document: dict[str, JsonValue] = {"input": await self._with_files(dict(asked))}
         path = f"models/{self._entry.model}/predictions"
@@ -118,14 +108,17 @@ class ReplicateProvider:
             raise self._other_shape()
         return body, headers
 
-    async def _finished(
-        self, ticket: Ticket, asked: Mapping[str, JsonValue], begun: "tuple[dict[str, Any], Headers] | None" = None
-    ) -> RawAnswer:
-        """The prediction of the ticket's id once it has succeeded. One that came to nothing is forgotten: the next try begins anew."""
+    async def _finished(self, ticket: Ticket, asked: Mapping[str, JsonValue], begun: tuple[dict[str, Any], Headers] | None) -> RawAnswer:
+        """The prediction that has `begun`, its id booked first, or else that of the ticket's id, once it has succeeded.
+
+        One that came to nothing is forgotten: the next try begins anew.
+        """
         began, place = asyncio.get_running_loop().time(), object()
         self._waiting[place] = None
         self._account.waiting += 1
         try:
+            if begun:
+                await ticket.keep(str(begun[0]["id"]))
             while True:
                 body, headers = begun or await self._look(ticket)
                 begun = None
@@ -157,8 +150,11 @@ class ReplicateProvider:
         self._news = asyncio.Event()
 
     async def _pause(self, place: object, began: float) -> None:
-        """Returns when it is time to look again at the prediction in `place`, waited for since `began`."""
-        follows = not self._took and place not in itertools.islice(self._waiting, SCOUTS)
+        """Returns when it is time to look again at the prediction in `place`, waited for since `began`.
+
+        While nobody knows how long a run of the model takes, only the oldest that is waited for is looked at often; it tells the others.
+        """
+        follows = not self._took and place is not next(iter(self._waiting))
         if follows:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LONGEST_LOOK_S):
@@ -171,7 +167,7 @@ class ReplicateProvider:
             crowd = self._account.waiting / LOOKS_A_SECOND if self._took else 0.0
             await asyncio.sleep(min(LONGEST_LOOK_S, max(FIRST_LOOK_S, LOOK_PART * waited, crowd)))
 
-    async def _look(self, ticket: Ticket) -> "tuple[dict[str, Any], Headers]":
+    async def _look(self, ticket: Ticket) -> tuple[dict[str, Any], Headers]:
         try:
             return await self._account.call("GET", f"predictions/{ticket.remote_id}", about="a prediction")
         except Missing:
@@ -251,7 +247,7 @@ def _lasted(body: Mapping[str, Any]) -> float | None:
         return None
 
 
-def _age(body: Mapping[str, Any], headers: "Headers") -> float:
+def _age(body: Mapping[str, Any], headers: Headers) -> float:
     """Seconds since the prediction was created, both times by Replicate's clock where it tells the time; 0 where nothing is said."""
     try:
         created = dt.datetime.fromisoformat(str(body.get("created_at")))

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -24,6 +25,9 @@ class Pacer:
         self._book = book
         self._rules = rules
         self._lanes: dict[str, _OwnLane] = {}
+        # Behind the ledger's statements of hundreds of calls that begin together, the first of them would wait for its turn until the last
+        # is entered.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="pressroom pace")
 
     async def turn(self, lane: str, site: str, tokens: int) -> None:
         """Returns when the call may go; `answered` or `failed` must follow.
@@ -44,24 +48,28 @@ class Pacer:
 
     async def close(self) -> None:
         """Ends when everything is told."""
-        await asyncio.gather(*(own.close() for own in self._lanes.values()), return_exceptions=True)
-        if self._lanes:
-            await asyncio.to_thread(self._book.leave)
+        try:
+            await asyncio.gather(*(own.close() for own in self._lanes.values()), return_exceptions=True)
+            if self._lanes:
+                await asyncio.get_running_loop().run_in_executor(self._thread, self._book.leave)
+        finally:
+            self._thread.shutdown(wait=False)
 
     def _lane(self, name: str) -> "_OwnLane":
         if name not in self._lanes:
-            self._lanes[name] = _OwnLane(name, self._book, self._rules)
+            self._lanes[name] = _OwnLane(name, self._book, self._rules, self._thread)
         return self._lanes[name]
 
 
 class _OwnLane:
     """What this process has on one lane, and the task that asks for its turns while there is something to ask or tell."""
 
-    def __init__(self, name: str, book: LaneBook, rules: Rules) -> None:
+    def __init__(self, name: str, book: LaneBook, rules: Rules, thread: Executor) -> None:
         self.name = name
         self._report = Report()
         self._book = book
         self._rules = rules
+        self._thread = thread
         self._queues: defaultdict[str, deque[tuple[int, asyncio.Future[None]]]] = defaultdict(deque)
         self._in_flight: Counter[str] = Counter()
         self._told: dict[str, tuple[int, int]] = {}  # in flight and waiting by site, as the others know it
@@ -91,7 +99,7 @@ class _OwnLane:
             self._task.cancel()
             await asyncio.wait([self._task])
         if not self._report.is_empty:
-            await asyncio.to_thread(self._ask, [], self._report)
+            await self._ask([], self._report)
 
     def _wake(self) -> None:
         self._changed.set()
@@ -110,7 +118,7 @@ class _OwnLane:
             await self._gather()
             wants, report, self._report = self._wants(), self._report, Report()
             try:
-                decision = await asyncio.to_thread(self._ask, wants, report)
+                decision = await self._ask(wants, report)
             except Transient as error:  # the database is away: those who wait do not wait for that, and the others must be told later
                 self._report = report.then(self._report)
                 self._refuse(error)
@@ -141,12 +149,12 @@ class _OwnLane:
     def _has(self) -> dict[str, tuple[int, int]]:
         return _counts(self._wants())
 
-    def _ask(self, wants: Sequence[Demand], report: Report) -> Decision:
+    async def _ask(self, wants: Sequence[Demand], report: Report) -> Decision:
         def decide(state: dict[str, Any], others: Sequence[Demand], now: float) -> tuple[dict[str, Any], list[Demand], Decision]:
             lane, decision = grant(record(Lane.of(state), report, now), wants, others, self._rules, now)
             return lane.model_dump(mode="json", exclude_defaults=True), [_after(want, decision) for want in wants], decision
 
-        return self._book.turn(self.name, decide)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._book.turn, self.name, decide)
 
     def _let_go(self, wants: Sequence[Demand], decision: Decision) -> None:
         self._told = _counts([_after(want, decision) for want in wants])

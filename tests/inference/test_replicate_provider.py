@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import httpx
 import pytest
 import sqlalchemy as sa
 from hypothesis import given
@@ -21,7 +20,7 @@ from pydantic import SecretStr
 
 from pressroom.errors import BadInput, PressroomError, Transient
 from pressroom.inference.hosted import HostedRunner
-from pressroom.inference.replicate_account import LONGEST_DATA_URI, ReplicateAccount, retry_after
+from pressroom.inference.replicate_account import LONGEST_DATA_URI, Missing, ReplicateAccount, retry_after
 from pressroom.inference.types import Detection, Media
 from pressroom.settings import Settings
 from pressroom.store import calls
@@ -233,6 +232,30 @@ def test_what_cannot_be_a_token_or_a_url_is_said_at_once(token: str, url: str, n
         ReplicateAccount(token=SecretStr(token), base_url=url)
 
 
+def test_the_proxy_of_the_environment_is_used_and_a_netrc_is_not(
+    simulator: ReplicateSimulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine replicate.invalid login me password secret")
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("http_proxy", simulator.base_url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+
+    async def look() -> None:
+        account = ReplicateAccount(token=SecretStr(TOKEN), base_url="http://replicate.invalid")
+        try:
+            await account.call("GET", "predictions/1")
+        finally:
+            await account.close()
+
+    with pytest.raises(Missing):  # the simulator is asked for a URL of another host, which it does not know
+        asyncio.run(look())
+    monkeypatch.setenv("no_proxy", "replicate.invalid")
+    with pytest.raises(Transient, match="cannot be reached"):
+        asyncio.run(look())
+
+
 @pytest.mark.parametrize(
     ("header", "body", "seconds"),
     [
@@ -245,7 +268,7 @@ def test_what_cannot_be_a_token_or_a_url_is_said_at_once(token: str, url: str, n
     ],
 )
 def test_a_refusal_says_when_to_come_back_in_a_header_or_a_sentence(header: str, body: bytes, seconds: float | None) -> None:
-    assert retry_after(httpx.Headers({"retry-after": header}), body) == seconds
+    assert retry_after({"retry-after": header}, body) == seconds
 
 
 @given(
@@ -253,7 +276,7 @@ def test_a_refusal_says_when_to_come_back_in_a_header_or_a_sentence(header: str,
     body=st.binary() | st.text().map(lambda text: f"resets in ~{text}".encode(errors="replace")),
 )
 def test_no_refusal_can_make_a_wait_that_is_none(header: str, body: bytes) -> None:
-    wait = retry_after(httpx.Headers({"retry-after": header}), body)
+    wait = retry_after({"retry-after": header}, body)
     assert wait is None or 0 <= wait <= 1e10
 
 

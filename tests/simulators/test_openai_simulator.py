@@ -216,7 +216,7 @@ def test_another_process_can_be_started_steered_and_counted() -> None:
             assert '"a"' in post(f"{url}/responses", RESPONSES)[1]["output"][0]["content"][0]["text"]
             assert post(f"{root}/_control", {"fail": ["burn"]})[0] == 400
         finally:
-            process.terminate()
+            process.kill()  # SIGTERM may be ignored, as in what a shell started in the background
 
 
 def test_another_process_sets_limits_and_batches_by_the_same_names(simulator: OpenAISimulator) -> None:

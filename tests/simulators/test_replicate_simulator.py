@@ -68,6 +68,13 @@ def test_the_client_creates_a_prediction_and_finds_it_done(simulator: ReplicateS
     assert simulator.paid_twice == 1, "the same question is paid each time that it is asked"
 
 
+def test_an_input_is_told_without_its_data_uris(simulator: ReplicateSimulator, plain: httpx.Client) -> None:
+    given = {"image": picture("red"), "mask": "https://example.com/mask.png", "more": [picture("blue"), 1]}
+    made = plain.post("/predictions", json={"version": NSFW, "input": given}).json()
+    assert made["input"] == plain.get(f"/predictions/{made['id']}").json()["input"] == {"mask": given["mask"], "more": [1]}
+    assert len(simulator.requests[0].files) == 3, "the model has them all the same"
+
+
 def test_what_is_painted_is_what_is_found(client: replicate.Client) -> None:
     def said(reference: str, colour: str) -> Any:
         return client.run(reference, input={"image": picture(colour)}, use_file_output=False)
