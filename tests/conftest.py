@@ -1,10 +1,9 @@
-"""Real parts for the tests: one embedded PostgreSQL for all workers, and a fresh database from a migrated template for each test."""
+"""Real parts for the tests: one embedded PostgreSQL for all workers, and a migrated, empty database for each test."""
 
 import os
 import shutil
 import sys
 import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,12 +12,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import hypothesis
 import psycopg
 import pytest
-from psycopg import sql
 from pydantic import SecretStr
 
 from pressroom.settings import Settings
 from pressroom.store.embedded import ensure_server, stop_server
 from pressroom.store.engine import Store, open_store
+from tests.databases import Databases
 
 # Nothing of the developer's own settings may decide a test.
 HOME_VARIABLE = "PRESSROOM_TESTS_HOME"
@@ -68,14 +67,19 @@ def server() -> str:
     return url
 
 
+@pytest.fixture(scope="session")
+def databases(server: str) -> Iterator[Databases]:
+    made = Databases(lambda name: plain(server, name))
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def database_url(server: str) -> Iterator[str]:
+def database_url(server: str, databases: Databases) -> Iterator[str]:
     """`postgresql+psycopg://` URL of a migrated, empty database of the test's own."""
-    name = f"test_{uuid.uuid4().hex}"
-    with psycopg.connect(plain(server, "postgres"), autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template STRATEGY file_copy").format(sql.Identifier(name)))
-        yield server.replace("/pressroom?", f"/{name}?")
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    name = databases.take()
+    yield server.replace("/pressroom?", f"/{name}?")
+    databases.give_back(name)
 
 
 @pytest.fixture

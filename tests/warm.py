@@ -1,5 +1,22 @@
-"""Imported by the server that test processes are forked from: what the first draft loads, they have."""
+"""Imported by the server that test processes are forked from: what the first run loads, they have."""
 
+import gc
+import os
+import tempfile
+from contextlib import chdir
+from pathlib import Path
+
+from cli.executing import dagster_instance
+from definitions import defs
 from pressroom.writer import drafts
 
 drafts.warm_up()
+for job in ("daily_content", "daily_report"):
+    defs.resolve_job_def(job)
+# What Dagster imports, and the schema that it writes, for an instance in a folder.
+with tempfile.TemporaryDirectory() as folder, chdir(folder):
+    Path("dagster.yaml").write_text((Path(__file__).parents[1] / "dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    os.environ.pop("DAGSTER_HOME", None)
+    with dagster_instance():
+        pass
+gc.freeze()  # a collection in a process would else copy every page that it looks at

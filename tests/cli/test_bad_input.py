@@ -151,9 +151,9 @@ def test_a_day_without_any_keyword_says_where_to_put_them(desk: MakeDesk) -> Non
     ("variable", "value", "named"),
     [
         ("PRESSROOM_LLM", "openai", "OPENAI_API_KEY"),
-        ("PRESSROOM_LLM", "nonsense", "'offline'"),
-        ("PRESSROOM_LLM_MAX_IN_FLIGHT", "zero", "integer"),
-        ("PRESSROOM_START_DATE", "soon", "date"),
+        ("PRESSROOM_LLM", "nonsense", "offline"),
+        ("PRESSROOM_LLM_MAX_IN_FLIGHT", "zero", "a whole number"),
+        ("PRESSROOM_START_DATE", "soon", "a day, YYYY-MM-DD"),
         ("PRESSROOM_DATABASE_URL", "mysql://me:sesame@127.0.0.1/x", "postgresql://"),
         ("PRESSROOM_DATABASE_URL", "postgresql://me:sesame@127.0.0.1:port/x", "postgresql://user:password@host:port/database"),
         ("PRESSROOM_DATABASE_URL", "postgresql://me:open@sesame@127.0.0.1/x", "%40"),
@@ -174,14 +174,15 @@ def test_a_date_that_is_none_is_refused_before_anything_starts(bare: Desk) -> No
 
 
 def test_a_database_that_is_not_there_is_told_at_once_and_the_same_command_completes_when_it_is(desk: MakeDesk) -> None:
-    brew = desk()
+    brew, listed = desk(), ("site", "list", "--json")
     right = brew.environment["PRESSROOM_DATABASE_URL"]
     brew.environment["PRESSROOM_DATABASE_URL"] = "postgresql://me:sesame@127.0.0.1:9/x"
     told(brew.pressroom(*RUN, "--keywords", "keywords.csv"), 3, "PRESSROOM_DATABASE_URL", "127.0.0.1:9/x does not answer")
+    told(brew.pressroom(*listed), 3, "PRESSROOM_DATABASE_URL", "127.0.0.1:9/x does not answer")
     brew.environment["PRESSROOM_DATABASE_URL"] = right.replace("/test_", "/nosuch_")
     told(brew.pressroom(*RUN, "--keywords", "keywords.csv"), 2, "PRESSROOM_DATABASE_URL", "has no database", "create it")
     brew.environment["PRESSROOM_DATABASE_URL"] = right
-    assert len(brew.run("--keywords", "keywords.csv")["drafts"]) == 9
+    assert [site["slug"] for site in json.loads(brew.pressroom(*listed).stdout)] == ["brew"]
 
 
 @pytest.mark.long

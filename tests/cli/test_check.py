@@ -1,36 +1,41 @@
-"""`pressroom check`, as a process: bytes in, a document or a table out, and the exit code."""
+"""`pressroom check`: bytes in, a document or a table out, and the exit code."""
 
+import io
 import json
 import os
 import pty
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from cli.check import check as command
+from cli.main import main
+from tests.dagster.conftest import Done
 
-PROGRAM = """
-import sys, typer
-from cli import check
-from cli.output import guarded
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-app.command("check")(check.check)
-app.command("other")(lambda: None)
-sys.exit(guarded(app))
-"""
+Check = Callable[..., Done]
 
 
-def check(*words: str, stdin: Any = b"") -> subprocess.CompletedProcess[bytes]:
-    source = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
-    return subprocess.run([sys.executable, "-c", PROGRAM, "check", *words], capture_output=True, timeout=60, **source)
+@pytest.fixture
+def check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Check:
+    """`pressroom check` with these words, and these bytes or this file on standard input."""
+
+    def run(*words: str, stdin: bytes | IO[bytes] = b"") -> Done:
+        source = io.BytesIO(stdin) if isinstance(stdin, bytes) else stdin
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(source))
+        monkeypatch.setattr(sys, "argv", ["pressroom", "check", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Done(ended.value.code, *capsys.readouterr())  # type: ignore[arg-type]
+
+    return run
 
 
-def test_a_post_on_standard_input_is_measured_as_it_is() -> None:
+def test_a_post_on_standard_input_is_measured_as_it_is(check: Check) -> None:
     """279 letters and a line end are 280; nothing is trimmed and "\\r\\n" is one character to X."""
     answer = check("x", "--json", stdin=b"a" * 278 + b"\r\n!")
     document = json.loads(answer.stdout)
@@ -40,27 +45,27 @@ def test_a_post_on_standard_input_is_measured_as_it_is() -> None:
     assert document["measures"] == {"weighted_length": 280, "weighted_length_strict": 280, "remaining": 0, "urls": 0, "posts": 1}
 
 
-def test_a_text_that_does_not_pass_exits_with_1_and_says_why() -> None:
+def test_a_text_that_does_not_pass_exits_with_1_and_says_why(check: Check) -> None:
     answer = check("x", "-", "--json", stdin=b"a" * 280 + b"\n")
     violation = json.loads(answer.stdout)["violations"][0]
     assert answer.returncode == 1
     assert {"code": "weighted_length", "severity": "error", "measured": 281, "limit": 280, "part": "posts[0]"}.items() <= violation.items()
 
 
-def test_people_get_a_table_and_the_messages(tmp_path: Path) -> None:
+def test_people_get_a_table_and_the_messages(check: Check, tmp_path: Path) -> None:
     file = tmp_path / "post.txt"
     file.write_text("Too short.", encoding="utf-8")
     answer = check("linkedin", str(file))
     assert answer.returncode == 1
-    assert "does not keep the rules" in answer.stdout.decode()
-    assert "150 to 300 are allowed: 148 more are needed." in answer.stdout.decode()
-    assert answer.stderr == b""
+    assert "does not keep the rules" in answer.stdout
+    assert "150 to 300 are allowed: 148 more are needed." in answer.stdout
+    assert answer.stderr == ""
 
 
-def test_what_cannot_be_read_is_one_line_and_exit_code_2() -> None:
+def test_what_cannot_be_read_is_one_line_and_exit_code_2(check: Check) -> None:
     answer = check("x", stdin=b"caf\xe9")
-    assert (answer.returncode, answer.stdout) == (2, b"")
-    assert answer.stderr.decode() == "pressroom: standard input: not UTF-8: byte 0xe9 at position 3\n"
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr == "pressroom: standard input: not UTF-8: byte 0xe9 at position 3\n"
 
 
 @pytest.mark.parametrize(
@@ -78,12 +83,11 @@ def test_bad_input_is_named(words: tuple[str, ...], message: str) -> None:
     assert str(CliRunner().invoke(app, words, input=b"Hello\nHOOK\nHi").exception) == message
 
 
-def test_a_terminal_instead_of_a_text_is_told_what_to_do() -> None:
+def test_a_terminal_instead_of_a_text_is_told_what_to_do(check: Check) -> None:
     leader, follower = pty.openpty()
     try:
-        answer = check("x", stdin=follower)
+        answer = check("x", stdin=os.fdopen(follower, "rb"))
     finally:
         os.close(leader)
-        os.close(follower)
     assert answer.returncode == 2
-    assert b"name a FILE, or pipe it in" in answer.stderr
+    assert "name a FILE, or pipe it in" in answer.stderr

@@ -1,29 +1,36 @@
 """`pressroom cluster FILE`, as a person and as a script call it."""
 
 import json
-import os
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-EXAMPLES = ROOT / "examples" / "keywords"
-COMMAND = "import sys, typer; from cli import cluster; from cli.output import guarded; app = typer.Typer(rich_markup_mode=None);" + (
-    "app.command()(cluster.cluster); sys.exit(guarded(app))"
-)
+from cli.main import main
+from cli.output import out
+from tests.dagster.conftest import Done
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "keywords"
+
+Call = Callable[..., Done]
 
 
-def call(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    """The command in a process of its own; only its own module is loaded, so that this tests this command alone."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "120", "PYTHONIOENCODING": "utf-8"}
-    return subprocess.run(
-        [sys.executable, "-c", COMMAND, *arguments], capture_output=True, encoding="utf-8", env=environment, timeout=60, check=False
-    )
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """`pressroom cluster` with these words, on a terminal of 120 columns."""
+
+    def run(*words: str) -> Done:
+        monkeypatch.setattr(out, "width", 120)
+        monkeypatch.setattr(sys, "argv", ["pressroom", "cluster", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Done(ended.value.code, *capsys.readouterr())  # type: ignore[arg-type]
+
+    return run
 
 
-def test_json_is_one_document_with_every_keyword_of_the_file() -> None:
+def test_json_is_one_document_with_every_keyword_of_the_file(call: Call) -> None:
     done = call(str(EXAMPLES / "hearthwise.csv"), "--json", "--brand", "hearthwise")
     assert (done.returncode, done.stderr) == (0, "")
     document = json.loads(done.stdout)
@@ -33,7 +40,7 @@ def test_json_is_one_document_with_every_keyword_of_the_file() -> None:
     assert 10 <= len(names) == len({identity for identity, _ in names}) <= 40
 
 
-def test_people_see_a_table_and_what_was_left_out(tmp_path: Path) -> None:
+def test_people_see_a_table_and_what_was_left_out(call: Call, tmp_path: Path) -> None:
     file = tmp_path / "k.csv"
     file.write_text("keyword,volume\nmoka pot,1000\nmoka pot [sizes],200\n,5\nbad,many\n", encoding="utf-8")
     done = call(str(file))
@@ -53,7 +60,7 @@ def test_people_see_a_table_and_what_was_left_out(tmp_path: Path) -> None:
         ("keyword\nx\n", ["--granularity", "tiny"], "granularity"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, content: str | None, arguments: list[str], said: str) -> None:
+def test_bad_input_is_one_line_and_exit_code_2(call: Call, tmp_path: Path, content: str | None, arguments: list[str], said: str) -> None:
     file = tmp_path / "k.csv"
     if content is not None:
         file.write_text(content, encoding="utf-8")
@@ -64,7 +71,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, content: str | No
     assert done.stderr.count("\n") == 1
 
 
-def test_a_folder_is_no_keyword_file(tmp_path: Path) -> None:
+def test_a_folder_is_no_keyword_file(call: Call, tmp_path: Path) -> None:
     done = call(str(tmp_path), "--json")
     assert (done.returncode, done.stdout) == (2, "")
     assert "expected a keyword file" in done.stderr

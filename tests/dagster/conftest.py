@@ -136,12 +136,24 @@ def desk(tmp_path: Path, environment: dict[str, str]) -> Callable[..., Desk]:
 
 
 @pytest.fixture
-def instance(tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
-    """A Dagster instance of the test's own. What runs on it in this process reads the test's settings from the environment."""
+def here(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs in this process reads the test's settings from the environment."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def instance(tmp_path: Path, here: None) -> Iterator[dg.DagsterInstance]:
+    """A Dagster instance of the test's own, in a folder that other processes can open."""
     (tmp_path / "instance").mkdir()
     with dg.DagsterInstance.local_temp(str(tmp_path / "instance"), {"telemetry": {"enabled": False}}) as made:
+        yield made
+
+
+@pytest.fixture
+def instance_in_memory(here: None) -> Iterator[dg.DagsterInstance]:
+    """As `instance`, for this process alone: in a folder each event of a run opens a database and commits to it, half of the run's time."""
+    with dg.DagsterInstance.ephemeral() as made:
         yield made
 
 

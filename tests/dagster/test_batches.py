@@ -24,7 +24,10 @@ from resources.store import StoreResource
 from sensors.batches import batches
 from simulators.openai import OpenAISimulator
 from tests.dagster.conftest import Desk, add_run, inbox_file
+from tests.dagster.conftest import instance_in_memory as instance
 from tests.samples import DAY, SITE
+
+__all__ = ["instance"]
 
 MakeDesk = Callable[..., Desk]
 X, LINKEDIN, INSTAGRAM = (dg.AssetKey(["writer", name]) for name in ("x_posts", "linkedin_posts", "instagram_reels"))

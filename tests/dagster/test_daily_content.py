@@ -10,10 +10,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from pressroom.store.content import save_ideas
 from pressroom.store.engine import Store
+from pressroom.store.sites import site_by_slug
 from pressroom.store.tables import Base
 from simulators.openai import OpenAISimulator
 from tests.dagster.conftest import Desk
+from tests.samples import DAY, an_idea, call_booked
+from tests.telling import told
 
 MakeDesk = Callable[..., Desk]
 
@@ -50,8 +54,12 @@ def test_a_second_run_of_the_same_day_makes_no_call_and_no_row(desk: MakeDesk, e
     assert report["state"] == "complete"
 
 
-def test_without_a_key_the_offline_writer_makes_a_whole_day_and_says_so(desk: MakeDesk) -> None:
-    document = desk().run("--keywords", "keywords.csv")
+def test_without_a_key_the_offline_writer_makes_a_whole_day_and_the_next_one_carries_its_state_forward(
+    desk: MakeDesk, store: Store
+) -> None:
+    """It says that it is offline; and a day without new keywords needs no new clusters."""
+    brew = desk()
+    document = brew.run("--keywords", "keywords.csv")
     assert Counter(draft["platform"] for draft in document["drafts"]) == {"linkedin": 3, "x": 3, "instagram": 3}
     assert {draft["model"] for draft in document["drafts"]} == {"offline"}
     assert {draft["state"] for draft in document["drafts"]} == {"generated"}
@@ -59,10 +67,6 @@ def test_without_a_key_the_offline_writer_makes_a_whole_day_and_says_so(desk: Ma
     assert "offline" in Path(document["report"]["html"]).read_text(encoding="utf-8")
     assert document["cost_usd"] == 0
 
-
-def test_a_day_without_new_keywords_carries_the_last_state_forward(desk: MakeDesk, store: Store) -> None:
-    brew = desk()
-    brew.run("--keywords", "keywords.csv")
     tomorrow = brew.run(day="2026-11-21")
     assert tomorrow["counts"]["new"] == 0
     assert tomorrow["counts"]["keywords"] == 36
@@ -236,14 +240,11 @@ def test_what_a_fresh_run_began_is_what_the_day_goes_on_with(desk: MakeDesk, end
     assert [idea["id"] for idea in after["ideas"]] == [idea["id"] for idea in fresh["ideas"]]
 
 
-@pytest.mark.parametrize(
-    ("wanted", "says"),
-    [("nonsense", "is no id"), ("00000000", "is no draft or idea"), ("an idea", "only drafts are asked for anew")],
-)
-def test_what_cannot_be_regenerated_is_said_in_one_line(desk: MakeDesk, endpoint: OpenAISimulator, wanted: str, says: str) -> None:
-    brew = desk(endpoint)
-    if wanted == "an idea":
-        wanted = brew.run("--keywords", "keywords.csv")["ideas"][0]["id"]
-    done = brew.pressroom("regenerate", wanted)
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert says in done.stderr
+def test_what_cannot_be_regenerated_is_said_in_one_line(desk: MakeDesk, store: Store) -> None:
+    brew, idea = desk(), an_idea()
+    with store.transaction() as session:
+        site = site_by_slug(session, "brew")
+        call_booked(session, "call", site)
+        save_ideas(session, site, DAY, [idea], run_id="run")
+    for wanted, says in (("nonsense", "is no id"), ("00000000", "is no draft or idea"), (str(idea.id), "only drafts are asked for anew")):
+        told(brew.pressroom("regenerate", wanted), 2, says)

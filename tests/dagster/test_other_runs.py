@@ -20,7 +20,10 @@ from pressroom.store.sites import apply_site
 from pressroom.store.tables import Base
 from simulators.openai import OpenAISimulator
 from tests.dagster.conftest import ROOT, in_process, inbox_file, the_failure
+from tests.dagster.conftest import instance_in_memory as instance
 from tests.samples import SITE
+
+__all__ = ["instance"]
 
 X, LINKEDIN, INSTAGRAM = (dg.AssetKey(["writer", name]) for name in ("x_posts", "linkedin_posts", "instagram_reels"))
 # What a run books about itself: a second run adds to these and to nothing else.

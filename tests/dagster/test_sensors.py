@@ -26,7 +26,10 @@ from sensors.keyword_files import keyword_files
 from sensors.lost_runs import lost_runs
 from sensors.sites import sites
 from tests.dagster.conftest import add_run, in_process, inbox_file
+from tests.dagster.conftest import instance_in_memory as instance
 from tests.samples import DAY, SITE
+
+__all__ = ["instance"]
 
 RESOURCES = {"store": StoreResource(), "objects": ObjectsResource()}
 Told = list[dg.RunRequest] | dg.SensorResult | dg.SkipReason

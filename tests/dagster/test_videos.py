@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from pressroom.store.videos import screening_of, signals_of, video_by_key, video
 from sensors.lost_runs import lost_runs
 from sensors.verdicts import verdicts
 from simulators.replicate import ReplicateSimulator
+from tests.dagster.conftest import instance_in_memory as instance
 from tests.dagster.conftest import the_failure
 from tests.dagster.films import (
     RESOURCES,
@@ -48,18 +48,9 @@ from tests.dagster.films import (
 from tests.samples import SITE
 from tests.videos import archive, plain, truncated
 
-__all__ = ["hosted"]
+__all__ = ["hosted", "instance"]
 ANA = Person("ana")
 DETECTOR_KEYS = [dg.AssetKey(["compliance", detector]) for detector in detecting.DETECTORS]
-
-
-@pytest.fixture
-def instance(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
-    """Dagster's own instance in memory: a run of twelve assets writes 90 events, each of which takes 20 ms on a disk."""
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    with dg.DagsterInstance.ephemeral() as made:
-        yield made
 
 
 @pytest.fixture
