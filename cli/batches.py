@@ -24,15 +24,15 @@ def batches(context: typer.Context, json: JsonFlag = False) -> None:
     """Lists the open batches, and those of the last seven days, with what their endpoints say of them."""
     if context.invoked_subcommand:
         return
+    from cli.opening import open_known_store
     from pressroom.llm.batches import Collection, look
     from pressroom.llm.models import model_routes
     from pressroom.records import stable_id
     from pressroom.settings import load_settings
     from pressroom.store.batches import known_batches
-    from pressroom.store.engine import open_store
 
     settings, since = load_settings(), dt.datetime.now(dt.UTC) - RECENT
-    with open_store(settings) as store:
+    with open_known_store(settings) as store:
         with store.transaction() as session:
             known = known_batches(session, stable_id("account", settings.account), closed_since=since)
         waits = any(batch.is_open for batch in known)
@@ -50,13 +50,13 @@ def batches(context: typer.Context, json: JsonFlag = False) -> None:
 @app.command()
 def collect(json: JsonFlag = False) -> None:
     """Books the answers that are there now. What is not there yet is left alone; doing it again, or beside the sensor, changes nothing."""
+    from cli.opening import open_known_store
     from pressroom.llm.batches import collect as look_for_answers
     from pressroom.llm.models import model_routes
     from pressroom.settings import load_settings
-    from pressroom.store.engine import open_store
 
     settings = load_settings()
-    with open_store(settings) as store:
+    with open_known_store(settings) as store:
         found = look_for_answers(store, model_routes(settings))
     closed = [_document(batch) for batch in found.closed]
     waiting = [_document(looked.batch, looked) for looked in found.waiting]

@@ -1,6 +1,7 @@
 """`pressroom costs`: what the models cost, and for what."""
 
 import datetime as dt
+import re
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -49,14 +50,14 @@ def costs(
     json: JsonFlag = False,
 ) -> None:
     """Shows what the models cost. A call counts on the day of its answer in UTC; replayed answers are free and not counted."""
+    from cli.opening import open_known_store
     from pressroom.records import stable_id
     from pressroom.settings import load_settings
     from pressroom.store.costs import costs as add_up
-    from pressroom.store.engine import open_store
 
     first, last = period(month, since, until, today=dt.datetime.now(dt.UTC).date())
     settings = load_settings()
-    with open_store(settings) as store, store.transaction() as session:
+    with open_known_store(settings) as store, store.transaction() as session:
         site_id = _site(session, settings, site).id if site else None
         of_period = partial(add_up, session, account_id=stable_id("account", settings.account), since=first, until=last, site_id=site_id)
         found = of_period(by=by)
@@ -123,7 +124,7 @@ def _show(found: "Costs", remarks: "Sequence[str]") -> None:
 
     rows = found.rows if found.by in ("day", "month") else found.rows[:MOST_ROWS]
     columns = {name: heading for name, heading in HEADINGS.items() if name not in SELDOM or getattr(found.total, name)}
-    lines = [[_printable(row.key), *(_figure(row, name) for name in columns)] for row in (*rows, found.total)]
+    lines = [[_shown(row.key), *(_figure(row, name) for name in columns)] for row in (*rows, found.total)]
     width = sum(max(map(cell_len, cells)) + 1 for cells in zip([found.by, *columns.values()], *lines, strict=True))
     bar = min(BAR, out.width - width)
 
@@ -185,8 +186,10 @@ def _calls(rows: "Sequence[Cost]") -> str:
 
 
 def _names(rows: "Sequence[Cost]") -> str:
-    return _printable(", ".join(sorted(row.key for row in rows)))
+    return ", ".join(sorted(_shown(row.key) for row in rows))
 
 
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else " " for character in text)
+def _shown(key: str) -> str:
+    """A key for people: what is not printable left out, and the 64 digits of a model's version cut to 12, as elsewhere; --json has all."""
+    printable = "".join(character if character.isprintable() else " " for character in key)
+    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1", printable)

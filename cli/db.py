@@ -78,13 +78,13 @@ def backup(
     """Writes everything in the database to one file. Works while others work with it."""
     import datetime as dt
 
+    from cli.opening import open_known_store
     from pressroom.settings import load_settings
     from pressroom.store.backup import backup as write
-    from pressroom.store.engine import open_store
 
     settings = load_settings()
     file = file or settings.home / "backups" / f"pressroom-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}.dump"
-    with open_store(settings) as store:
+    with open_known_store(settings) as store:
         written = write(store, file, force=force)
     if json:
         emit({"file": written.file.absolute(), "bytes": written.size, "revision": written.revision})

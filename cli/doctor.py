@@ -1,5 +1,6 @@
 """`pressroom doctor`: what is set, reachable and missing, and what to do about it."""
 
+import datetime as dt
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 USED: "tuple[Purpose, ...]" = ("idea", "draft", "embedding")  # purposes that the content line has so far
 REACH_WITHIN_S = 5
+ENDS_SOON_DAYS = 90
+INSTEAD = "gpt-6-luna"  # what OpenAI names for gpt-4.1-mini (its list of deprecations, 2026-11); it costs a quarter of that
 ROOM_BYTES = 1_000_000_000  # a year of one site's drafts and reports is some 100 MB; the rest is the database's log and backups
 MARKS = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "problem": "[red]✗[/]"}
 
@@ -55,6 +58,7 @@ def examine() -> Iterator[Finding]:
     yield _folder("home", settings.home, "PRESSROOM_HOME")
     yield from _database(settings)
     yield _bucket(settings) if settings.objects_bucket else _folder("object store", settings.objects_folder, "PRESSROOM_STORE_URL")
+    yield from _addresses(settings)
     yield from _models(settings)
     yield from _detectors(settings)
     yield _dagster(settings)
@@ -175,11 +179,23 @@ def _database(settings: "Settings") -> Iterator[Finding]:
         yield Finding("sites", "warning", "none", "pressroom site apply examples/sites/*.yaml")
 
 
+def _addresses(settings: "Settings") -> Iterator[Finding]:
+    """The endpoints' URLs that cannot be one, also where nobody is asked there yet. They are not repeated: a login may be in one."""
+    from pressroom.llm.urls import is_url
+
+    for variable in ("OPENAI_BASE_URL", "REPLICATE_BASE_URL"):
+        name = variable.lower()
+        if not is_url(getattr(settings, name)):
+            default = type(settings).model_fields[name].default
+            yield Finding(variable, "problem", f"{variable}: expected a URL such as {default}", "correct it, or leave it out")
+
+
 def _models(settings: "Settings") -> Iterator[Finding]:
     """Who writes: each endpoint that the content line can ask, with its models."""
     from pressroom.errors import PressroomError
     from pressroom.llm.models import model_routes
     from pressroom.llm.openai_provider import OpenAIProvider
+    from pressroom.llm.prices import price_of
 
     try:
         kind = settings.llm_kind
@@ -203,6 +219,19 @@ def _models(settings: "Settings") -> Iterator[Finding]:
     for (name, url), providers in asked.items():
         models = list(dict.fromkeys(provider.model for provider in providers))
         yield _endpoint("model" if name == "openai" else f"model ({name})", url, providers[0].key.get_secret_value(), models)
+        for model in models:
+            if (price := price_of(model, path=settings.prices)) and price.ends:
+                yield ending(model, price.ends, dt.datetime.now(dt.UTC).date())
+
+
+def ending(model: str, ends: dt.date, today: dt.date) -> Finding:
+    """A model whose end is known: said always, a warning in the months before it, and a problem from that day on."""
+    left = (ends - today).days
+    advice = f"set PRESSROOM_LLM_MODEL, or its purpose in PRESSROOM_MODELS, to another such as {INSTEAD}; try it first: pressroom eval"
+    if left <= 0:
+        return Finding("model's end", "problem", f"{model} was shut down on {ends}", advice)
+    found = f"{model} is shut down on {ends}, in {left} day{'' if left == 1 else 's'}"
+    return Finding("model's end", "warning", found, advice) if left <= ENDS_SOON_DAYS else Finding("model's end", "ok", found)
 
 
 def _endpoint(name: str, base: str, key: str, models: list[str]) -> Finding:

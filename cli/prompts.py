@@ -126,14 +126,14 @@ def _answer_of(prompt: "Prompt") -> "type[BaseModel]":
 
 def _request(prompt: "Prompt", slug: str, day: dt.date | None, idea: str | None) -> "Request[Any]":
     """What the assets ask first with this prompt for the site and day. Raises BadInput when they would have nothing to ask for."""
+    from cli.opening import open_known_store
     from pressroom.planner import ideas
     from pressroom.settings import load_settings
-    from pressroom.store.engine import open_store
     from pressroom.store.sites import site_by_slug
 
     if idea is not None and prompt.id == ideas.PROMPT:
         raise BadInput(f"--idea goes with the prompts of drafts: {prompt.id} asks for the ideas themselves")
-    with open_store(load_settings()) as store, store.transaction() as session:
+    with open_known_store(load_settings()) as store, store.transaction() as session:
         site = site_by_slug(session, slug)
         day = day or dt.datetime.now(site.zone).date()
         return _ideas_request(session, prompt, site, day) if prompt.id == ideas.PROMPT else _draft_request(session, prompt, site, day, idea)

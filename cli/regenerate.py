@@ -27,13 +27,13 @@ def regenerate(
     The new text is the draft's next version, and its current one unless a person has worked on the draft.
     """
     from cli.executing import RunFailed, dagster_instance, progress
+    from cli.opening import open_known_store
     from pressroom.settings import load_settings
     from pressroom.store.content import draft_place
-    from pressroom.store.engine import open_store
 
     settings = load_settings()
     _ = settings.llm_kind  # a missing key is said before anything starts
-    with open_store(settings) as store, dagster_instance() as instance:
+    with open_known_store(settings) as store, dagster_instance() as instance:
         with store.transaction() as session:
             places = {place.draft_id: place for place in (draft_place(session, wanted) for wanted in drafts)}
         by_day: dict[tuple[str, dt.date], list[DraftPlace]] = {}

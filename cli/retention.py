@@ -21,14 +21,14 @@ def retention(
 
     Reports with their evidence, people's work and the log stay. What was deleted is in the log, version by version.
     """
+    from cli.opening import open_known_store
     from pressroom.compliance.retention import cdn_of, retention_rules, sweep
     from pressroom.objects.opening import open_objects
     from pressroom.settings import load_settings
-    from pressroom.store.engine import open_store
 
     settings = load_settings()
     rules, cdn = retention_rules(settings), cdn_of(settings)
-    with open_store(settings) as store:
+    with open_known_store(settings) as store:
         done = sweep(
             store,
             open_objects(settings),

@@ -63,13 +63,13 @@ def diff(
 
 def _stored(site: str | None) -> "Iterator[Screened]":
     """What the database holds of every screened video, one at a time in memory."""
+    from cli.opening import open_known_store
     from pressroom.safety.replay import Screened
     from pressroom.settings import load_settings
-    from pressroom.store.engine import open_store
     from pressroom.store.sites import site_by_slug
     from pressroom.store.videos import coverages_of, screened_videos, signals_of
 
-    with open_store(load_settings()) as store:
+    with open_known_store(load_settings()) as store:
         with store.transaction() as session:
             if site:
                 site_by_slug(session, site)  # a slug that is none is said
@@ -103,6 +103,7 @@ def read_screened(path: Path) -> "Screened":
 
     from pressroom.records import Coverage, Signal
     from pressroom.safety.replay import Screened
+    from pressroom.wording import complaint
 
     try:
         document = loads(path.read_text(encoding="utf-8-sig"))
@@ -116,10 +117,10 @@ def read_screened(path: Path) -> "Screened":
         found = TypeAdapter(tuple[Signal, ...]).validate_python(document["signals"])
         coverages = TypeAdapter(tuple[Coverage, ...]).validate_python(document.get("coverage") or [])
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
+        first = error.errors(include_url=False)[0]
         kind = "signals" if error.title.startswith("tuple[Signal") else "coverage"
         where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
-        raise BadInput(f"{path}: {kind}{where}: {first['msg']}") from None
+        raise BadInput(f"{path}: {kind}{where}: {complaint(first)}") from None
     return Screened(str(document.get("video") or path.stem), document["duration_ms"], found, coverages)
 
 

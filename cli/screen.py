@@ -1,9 +1,13 @@
 """`pressroom screen VIDEO`: a video file looked at, judged and reported, without a bucket."""
 
+import datetime as dt
+import secrets
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
+from stat import S_ISDIR
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +16,7 @@ from cli.output import JsonFlag, emit, err, out, say
 
 if TYPE_CHECKING:
     from pressroom.inference.types import Media, Runner
-    from pressroom.records import Detector
+    from pressroom.records import Detector, Tally
     from pressroom.reports.files import Tick
     from pressroom.reports.screening import ScreeningReport
     from pressroom.settings import Settings
@@ -28,6 +32,9 @@ class FailOn(StrEnum):
 _FAILS = {FailOn.block: ("block",), FailOn.review: ("block", "review", "incomplete")}
 _STYLES = {"block": "bold red", "review": "yellow", "incomplete": "yellow", "clear": "green", "refused": "bold red"}
 _TRIGGERS_SHOWN = 12
+# The folder under the system's temporary one, and the file in it that is locked while the command lives.
+FOLDER, LOCK = "pressroom-screen-", "in-use.lock"
+STARTS_WITHIN_S = 60  # from making the folder to holding its lock takes a millisecond; a minute is beyond any stall
 
 
 def screen(
@@ -41,11 +48,10 @@ def screen(
     json: JsonFlag = False,
 ) -> None:
     """Screens one video: frames and sound, what is said, shown and seen in it, the risks that the policy names, and a report."""
-    import tempfile
-
     from pressroom.compliance.detecting import Words
     from pressroom.compliance.source import rules_of
     from pressroom.errors import Refused
+    from pressroom.records import Tally
     from pressroom.reports.files import screen_file
     from pressroom.safety.policy import policy as load_policy
     from pressroom.settings import load_settings
@@ -54,13 +60,22 @@ def screen(
     rules = load_policy(policy or settings.policy or "default", settings.risks)
     if out_folder:
         _writable(out_folder)
-    with tempfile.TemporaryDirectory(prefix="pressroom-") as folder, _runners(settings) as (runners, afford), _bars() as tick:
-        sampling = rules_of(settings)
+    tally = Tally()
+    with _work_folder() as folder, _runners(settings, tally) as (runners, afford), _bars() as tick:
         report = screen_file(
-            video, Path(folder), sampling, runners, rules, words=Words(title, description), language=language, tick=tick, afford=afford
+            video,
+            folder,
+            rules_of(settings),
+            runners,
+            rules,
+            words=Words(title, description),
+            language=language,
+            tick=tick,
+            afford=afford,
+            tally=tally,
         )
         if out_folder:
-            _write(report, out_folder, Path(folder))
+            _write(report, out_folder, folder)
     if json:
         emit(report.model_dump(mode="json"))
     elif report.state != "refused":
@@ -72,8 +87,31 @@ def screen(
 
 
 @contextmanager
-def _runners(settings: "Settings") -> Iterator[tuple[Mapping["Detector", "Runner"], Callable[["Media"], object]]]:
-    """Who looks, and what holds the cost of it against the limit. Only hosted models need the ledger, and so a database."""
+def _work_folder() -> Iterator[Path]:
+    """A folder for what is taken from the video, gone at the end. Those of commands that were killed go first: nobody holds their lock."""
+    import tempfile
+    from contextlib import suppress
+    from shutil import rmtree
+
+    from filelock import FileLock, Timeout
+
+    with tempfile.TemporaryDirectory(prefix=FOLDER) as name, FileLock(Path(name) / LOCK):
+        own = Path(name)
+        for other in own.parent.glob(f"{FOLDER}*"):
+            with suppress(OSError, Timeout):
+                facts = other.lstat()
+                # Of another user, or a link to somewhere: not ours. A new one may be about to take its lock.
+                is_ours = S_ISDIR(facts.st_mode) and facts.st_uid == own.lstat().st_uid
+                if is_ours and other != own and time.time() - facts.st_mtime > STARTS_WITHIN_S:
+                    with FileLock(other / LOCK, timeout=0):
+                        rmtree(other)
+        yield own
+
+
+@contextmanager
+def _runners(settings: "Settings", tally: "Tally") -> Iterator[tuple[Mapping["Detector", "Runner"], Callable[["Media"], object]]]:
+    """Who looks, and what holds the cost of it against the limit. Only hosted models need the ledger, and so a database; what is paid is
+    counted on `tally`, under a run id of this command's own."""
     from pressroom.inference.local import local_runners
 
     if not settings.hosted_inference:
@@ -82,11 +120,10 @@ def _runners(settings: "Settings") -> Iterator[tuple[Mapping["Detector", "Runner
     from pressroom.compliance.spending import check_estimate
     from pressroom.inference.opening import open_runners
     from pressroom.llm.opening import budget_of
-    from pressroom.records import Tally
     from pressroom.store.engine import open_store
 
-    limit = budget_of(settings).limit
-    with open_store(settings) as store, open_runners(settings, store, None, "screen", Tally()) as runners:
+    limit, run_id = budget_of(settings).limit, f"screen-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+    with open_store(settings) as store, open_runners(settings, store, None, run_id, tally) as runners:
         yield runners, lambda media: store.retrying(lambda session: check_estimate(session, None, media, runners, runners, limit))
 
 
@@ -134,6 +171,8 @@ def _show(report: "ScreeningReport", folder: Path | None) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from pressroom.reports.screening_render import told_cost
+
     outcome = report.outcome or report.state
     out.print(Text.assemble((outcome, _STYLES.get(outcome, "bold")), f"  {report.why}"), soft_wrap=True)
     coverage = Table("detector", "looked at", "signals", box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
@@ -152,5 +191,7 @@ def _show(report: "ScreeningReport", folder: Path | None) -> None:
         out.print(found)
         if (more := len(report.triggers) - _TRIGGERS_SHOWN) > 0:
             say(f"and {more} more triggers: see the report")
+    if report.cost.paid or report.cost.replayed:
+        out.print(told_cost(report.cost), soft_wrap=True, highlight=False)
     if folder:
         out.print(f"report: {folder / 'report.html'}", soft_wrap=True, highlight=False)

@@ -40,11 +40,11 @@ def list_(json: JsonFlag = False) -> None:
 
     from rich.table import Table
 
+    from cli.opening import open_known_store
     from pressroom.settings import load_settings
-    from pressroom.store.engine import open_store
     from pressroom.store.sites import all_sites
 
-    with open_store(load_settings()) as store, store.transaction() as session:
+    with open_known_store(load_settings()) as store, store.transaction() as session:
         sites = all_sites(session)
     if json:
         emit(sites)

@@ -32,6 +32,8 @@ VersionFlag = Annotated[int | None, typer.Option(help="Save only if the task is 
 TaskArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the task, or at least its first 8 characters.")]
 ReasonFlag = Annotated[str, typer.Option(help="Why.", show_default=False)]
 MOST_LISTED = 100
+MOST_STRANDED = 5  # videos without a report, below the list
+FAILURE_TOLD = dt.timedelta(days=14)  # beyond, what was taken from a failed video has gone as well (PRESSROOM_KEEP_FAILED_DAYS)
 
 
 @dataclass(frozen=True)
@@ -59,15 +61,15 @@ class Desk:
 @contextmanager
 def at_desk(who: str | None) -> "Iterator[Desk]":
     """The desk of `who`, with the roles that PRESSROOM_ROLES gives to whoever uses this machine."""
+    from cli.opening import open_known_store
     from pressroom.records import stable_id
     from pressroom.review.tasks import Person
     from pressroom.settings import load_settings
-    from pressroom.store.engine import open_store
 
     settings = load_settings()
     roles = frozenset(role.strip() for role in settings.roles.split(",") if role.strip())
     person = Person(_system_user() if who is None else who.strip(), roles)
-    with open_store(settings) as store:
+    with open_known_store(settings) as store:
         yield Desk(settings, store, person, stable_id("account", settings.account))
 
 
@@ -86,18 +88,28 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, help="Most tasks shown.")] = MOST_LISTED,
     json: JsonFlag = False,
 ) -> None:
-    """Lists the tasks that wait or are held, in the order in which they are taken."""
-    from pressroom.store.review import TaskState, list_tasks
+    """Lists the tasks that wait or are held, in the order in which they are taken; then the videos that got no report."""
+    from pressroom.store.review import TaskState, list_tasks, stranded_videos
 
     states = get_args(TaskState) if every else ("open", "claimed")
     with at_desk("anybody") as desk, desk.store.transaction() as session:
         tasks = list_tasks(session, desk.account_id, states=states, limit=limit)
+        stranded = stranded_videos(session, desk.account_id, within=FAILURE_TOLD)
     if json:
         emit(tasks)
-    elif tasks:
+        return
+    if tasks:
         _table(tasks)
     else:
         say("no task waits")
+    for key, state, reason in stranded[:MOST_STRANDED]:
+        say(f"{key}: {state}: {reason}")
+    if stranded:
+        more = len(stranded) - MOST_STRANDED
+        say(
+            f"{f'and {more} more; ' if more > 0 else ''}no run begins with these by itself: once the cause is gone, Re-execute all on the "
+            "run's page in the Dagster UI; what was answered is not paid again"
+        )
 
 
 @app.command()

@@ -11,11 +11,11 @@ def trace(
     id: Annotated[str, typer.Argument(help="Id of a draft or an idea, or at least its first 8 characters.")], json: JsonFlag = False
 ) -> None:
     """Leads a draft or an idea back to its keywords, prompt version, model call, cost and run."""
+    from cli.opening import open_known_store
     from pressroom.settings import load_settings
-    from pressroom.store.engine import open_store
     from pressroom.store.lineage import trace as lineage
 
-    with open_store(load_settings()) as store, store.transaction() as session:
+    with open_known_store(load_settings()) as store, store.transaction() as session:
         document = lineage(session, id)
     if json:
         emit(document)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ import dagster as dg
 
 from content_assets.automation import BY_COMMAND, COMPLIANCE_OWNERS, COMPLIANCE_TAGS, OUTAGE_RETRIES, after_outage
 from content_assets.partitions import videos
-from content_assets.shell import check, costs, for_good
+from content_assets.shell import check, for_good
 from pressroom.compliance.desk import VideoDesk
 from pressroom.compliance.detecting import DETECTORS, Looked, Words, look_at
 from pressroom.compliance.judging import judge_video
@@ -21,10 +22,11 @@ from pressroom.errors import Blocked, Permanent, PressroomError, Transient
 from pressroom.llm.opening import budget_of
 from pressroom.records import Detector, Tally, VideoState, version_of, version_of_text
 from pressroom.reports.decisions import make_decision
-from pressroom.reports.screening_render import render_screening_markdown
+from pressroom.reports.screening_render import render_screening_markdown, told_cost
 from pressroom.reports.videos import hand_over, make_video_report
 from pressroom.safety.policy import policy
 from pressroom.settings import load_settings
+from pressroom.store.costs import paid_by
 from pressroom.store.videos import coverages_of, signals_of
 from resources.detectors import DetectorsResource
 from resources.objects import ObjectsResource
@@ -201,9 +203,10 @@ def detectors(
     wanted = [detector for detector in DETECTORS if _key(detector) in context.selected_asset_keys]
     with video_work(context, store, objects) as desk:
         looked = _look(context, desk, wanted, detectors) if desk.is_screened else []
+        paid = desk.store.retrying(partial(paid_by, run_id=desk.run_id))
     by_detector = {each.detector: each for each in looked}
     for detector in wanted:
-        yield _detected(detector, by_detector.get(detector), desk.video.state)
+        yield _detected(detector, by_detector.get(detector), desk.video.state, paid.get(f"compliance/{detector}", Decimal(0)))
 
 
 def _look(context: dg.AssetExecutionContext, desk: VideoDesk, wanted: Sequence[Detector], detectors: DetectorsResource) -> list[Looked]:
@@ -221,14 +224,15 @@ def _look(context: dg.AssetExecutionContext, desk: VideoDesk, wanted: Sequence[D
     return asyncio.run(look_at(media, runners, wanted, words, done))
 
 
-def _detected(detector: Detector, looked: Looked | None, state: str) -> dg.MaterializeResult:
+def _detected(detector: Detector, looked: Looked | None, state: str, paid: Decimal) -> dg.MaterializeResult:
     if looked is None:
         skipped = {"coverage": "skipped", "reason": f"the video is {state}"}
         is_fine = check("looked_at_all", _key(detector), True, state=state)
         return dg.MaterializeResult(asset_key=_key(detector), metadata=skipped, check_results=[is_fine])
     detection, coverage = looked.detection, looked.detection.coverage
     is_whole = coverage.state == "analysed" and coverage.fraction > ALMOST_ALL
-    tally = Tally(paid=detection.calls - detection.replayed, replayed=detection.replayed, cost_usd=detection.cost_usd)
+    asked: dict[str, Any] = {"calls paid": detection.calls - detection.replayed, "calls replayed": detection.replayed}
+    asked |= {"cost in all (USD)": float(detection.cost_usd), "paid by this run (USD)": float(paid)}
     return dg.MaterializeResult(
         asset_key=_key(detector),
         metadata={
@@ -238,7 +242,7 @@ def _detected(detector: Detector, looked: Looked | None, state: str) -> dg.Mater
             "model": coverage.version or "none",
             "reason": coverage.reason or "-",
             "seconds": round(looked.seconds, 2),
-            **costs(tally),
+            **(asked if detection.calls else {}),
         },
         data_version=dg.DataVersion(version_of((coverage, *detection.signals))),
         check_results=[check("looked_at_all", _key(detector), is_whole, warn=True, reason=coverage.reason or "-")],
@@ -311,6 +315,7 @@ def compliance_report(context: dg.AssetExecutionContext, store: StoreResource, o
         metadata={
             "outcome": report.outcome or report.state,
             "why": report.why,
+            "cost": told_cost(report.cost),
             "report": dg.MetadataValue.path(where),
             "preview": dg.MetadataValue.md(render_screening_markdown(report)),
         },

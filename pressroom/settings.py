@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pressroom.errors import BadInput
 from pressroom.records import Slug
+from pressroom.wording import complaint
 
 # No room for a key, which people put before an "@" or behind a "?".
 _FOLDER_URL = re.compile(r"file:///[^?#]*\Z")
@@ -24,7 +25,7 @@ class Settings(BaseSettings):
     """What the environment and `.env` say. An empty variable counts as unset."""
 
     model_config = SettingsConfigDict(
-        env_prefix="PRESSROOM_", env_file=".env", env_ignore_empty=True, extra="ignore", populate_by_name=True
+        env_prefix="PRESSROOM_", env_file=".env", env_ignore_empty=True, extra="ignore", populate_by_name=True, allow_inf_nan=False
     )
 
     home: Path = Field(default=Path(".pressroom"), description="Folder for the embedded database and the local object store.")
@@ -161,7 +162,7 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
+        first = error.errors(include_url=False)[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
         variable = name if name.isupper() else f"PRESSROOM_{name.upper()}"
-        raise BadInput(f"{variable}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise BadInput(f"{variable}: {complaint(first)}") from None

@@ -19,7 +19,7 @@ def failed_videos(context: dg.RunFailureSensorContext, store: StoreResource) -> 
         stage=_stage(context),
         error=_error(context),
         run=context.dagster_run.run_id,
-        look=f"the log of run {context.dagster_run.run_id} in the Dagster UI, under Runs",
+        look=f"the log of run {context.dagster_run.run_id} in the Dagster UI, under Runs{_next(context)}",
     )
     with store.store.transaction() as session:
         try:
@@ -29,6 +29,13 @@ def failed_videos(context: dg.RunFailureSensorContext, store: StoreResource) -> 
         if video.state == "processing" and not is_video_held(store.store, video.id):
             end_video(session, video, "failed", notice.error)
         announce(session, video, notice)
+
+
+def _next(context: dg.RunFailureSensorContext) -> str:
+    """What a person does. The sensor `verdicts` repeats decisions by itself; a video is screened again only when somebody asks for it."""
+    if context.dagster_run.job_name == jobs.decide_video.name:
+        return ""
+    return "; no run follows by itself: once the cause is gone, Re-execute all there"
 
 
 def _stage(context: dg.RunFailureSensorContext) -> str:

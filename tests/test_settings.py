@@ -20,9 +20,13 @@ def test_every_setting_stands_in_the_readme_and_in_the_example(variable: str) ->
 @pytest.mark.parametrize(
     ("variable", "value", "said"),
     [
-        ("PRESSROOM_LLM", "maybe", "'auto', 'openai' or 'offline'"),
-        ("PRESSROOM_LLM_MAX_IN_FLIGHT", "0", "greater than or equal to 1"),
-        ("PRESSROOM_START_DATE", "soon", "valid date"),
+        ("PRESSROOM_LLM", "maybe", "expected auto, openai or offline, not 'maybe'"),
+        ("PRESSROOM_LLM_MAX_IN_FLIGHT", "0", "expected 1 or more, not '0'"),
+        ("PRESSROOM_LLM_RPM", "many", "expected a whole number, not 'many'"),
+        ("PRESSROOM_VIDEO_MAX_HOURS", "inf", "expected a number, not 'inf'"),
+        ("PRESSROOM_START_DATE", "soon", "expected a day, YYYY-MM-DD, not 'soon'"),
+        ("PRESSROOM_ACCOUNT", "My Desk", "expected small letters and digits, with single hyphens between, not 'My Desk'"),
+        ("PRESSROOM_LLM", "sk-secret-of-mine-in-the-wrong-place", "not 'sk-s"),
         ("PRESSROOM_DATABASE_URL", "mysql://here/x", "must start with postgresql://"),
         ("PRESSROOM_STORE_URL", "folder", "must start with file:///"),
         ("PRESSROOM_STORE_URL", "file:///srv/a#b", "must start with file:///"),

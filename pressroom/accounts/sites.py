@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from pressroom.errors import BadInput
 from pressroom.platforms.registry import platforms
 from pressroom.records import Site
+from pressroom.wording import complaint
 
 
 def read_sites(paths: Sequence[Path]) -> list[Site]:
@@ -59,7 +60,7 @@ def _site(path: Path, document: Any) -> Site:
 
 def _first_problem(error: ValidationError) -> str:
     # An unknown key first: `feild` is the cause, that `field` is missing only follows from it.
-    found = error.errors(include_url=False, include_input=False)
+    found = error.errors(include_url=False)
     first = min(found, key=lambda problem: problem["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
@@ -67,4 +68,4 @@ def _first_problem(error: ValidationError) -> str:
         return f"unknown key '{key}'; known are {', '.join(known)}"
     if first["type"] == "missing":
         return f"key '{key}' is missing"
-    return f"{key}: {first['msg'].removeprefix('Value error, ')}"
+    return f"{key}: {complaint(first)}"

@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import Field, ValidationError, model_validator
 
 from pressroom.errors import BadInput
-from pressroom.llm.wording import first_problem
 from pressroom.planner.figures import middle
 from pressroom.planner.phrases import normalise
 from pressroom.records import Cluster, Idea, Intent, Keyword, Record, Site, stable_id
+from pressroom.wording import first_problem
 
 FOLDER = Path(__file__).with_name("golden")
 BY_HAND = "golden"  # the call and the model of an idea that came from neither

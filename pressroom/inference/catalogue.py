@@ -12,6 +12,7 @@ from pydantic import Field, JsonValue, ValidationError, field_validator, model_v
 from pressroom.errors import BadInput
 from pressroom.inference.adapters import ADAPTERS
 from pressroom.records import Detector, Record
+from pressroom.wording import first_problem
 
 SHIPPED = Path(__file__).with_name("models.yaml")
 HOSTED: tuple[Detector, ...] = ("transcript", "screen_text", "objects", "nudity", "violence")
@@ -120,9 +121,7 @@ def catalogue(path: Path | None = None) -> Catalogue:
     try:
         return Catalogue.model_validate({"detectors": detectors})
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"] if part != "[key]")
-        raise BadInput(f"{path or SHIPPED}: {f'{where}: ' if where else ''}{first['msg'].removeprefix('Value error, ')}") from None
+        raise BadInput(f"{path or SHIPPED}: {first_problem(error)}") from None
 
 
 def _read(path: Path) -> dict[str, Any]:

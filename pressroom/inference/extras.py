@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 
 from pressroom.errors import BadInput
 from pressroom.inference.frames import FrameRunner
+from pressroom.wording import first_problem
 
 NUDENET_LICENCE = (
     "nudenet is AGPL-3.0: whoever offers a service with it must offer that service's source code. Pressroom never installs it by itself."
@@ -79,8 +80,7 @@ def own_runners(file: Path, workers: int | None = None) -> list[FrameRunner]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise BadInput(f"{file}: cannot be read as YAML: {str(error).splitlines()[0]}") from None
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise BadInput(f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise BadInput(f"{file}: {first_problem(error)}") from None
     names = [own.detector for own in described.detectors]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise BadInput(f"{file}: two entries for {twice[0]}")

@@ -16,9 +16,9 @@ from pressroom.llm.openai_provider import OpenAIProvider
 from pressroom.llm.prices import price_table
 from pressroom.llm.types import Provider, Purpose, Route, TablePurpose
 from pressroom.llm.urls import is_url
-from pressroom.llm.wording import Place, first_problem
 from pressroom.records import Record
 from pressroom.settings import Settings
+from pressroom.wording import Place, first_problem
 
 SHIPPED = Path(__file__).with_name("models.yaml")
 BUILT_IN = ("openai", "offline", "on-device")

@@ -10,6 +10,7 @@ from pydantic import Field, JsonValue, StrictInt, StringConstraints, ValidationE
 
 from pressroom.errors import BadInput
 from pressroom.records import Record, Severity, Violation
+from pressroom.wording import first_problem
 
 FILE = Path(__file__).with_name("platforms.yaml")
 
@@ -99,9 +100,7 @@ def load_rules(platform: str, book: type[B], path: Path = FILE) -> B:
     try:
         return book.model_validate(blocks[platform])
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(step) for step in (platform, *first["loc"]))
-        raise BadInput(f"{path.name}: {where}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise BadInput(f"{path.name}: {platform}.{first_problem(error)}") from None
 
 
 def order(path: Path = FILE) -> list[str]:

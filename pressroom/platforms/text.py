@@ -8,6 +8,7 @@ import regex
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from pressroom.errors import BadInput
+from pressroom.wording import first_problem
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -35,9 +36,7 @@ def parts_as(structure: type[S], parts: Mapping[str, JsonValue], platform: str) 
     try:
         return structure.model_validate(parts)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(step) for step in first["loc"]) or "the document"
-        raise BadInput(f"{platform}: {where}: {first['msg']}; expected the parts {', '.join(structure.model_fields)}") from None
+        raise BadInput(f"{platform}: {first_problem(error)}; the parts are {', '.join(structure.model_fields)}") from None
 
 
 def json_of(text: str) -> Any:

@@ -16,9 +16,9 @@ from pydantic import BaseModel, Field, ValidationError
 
 from pressroom.errors import BadInput
 from pressroom.llm.types import Request
-from pressroom.llm.wording import Place, first_problem
 from pressroom.prompts.foreign import as_variables, environment
 from pressroom.records import Record
+from pressroom.wording import Place, first_problem
 
 # jinja2, frontmatter and yaml are imported where a prompt is used: definitions ask only for versions, to say their code_version.
 if TYPE_CHECKING:

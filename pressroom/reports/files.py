@@ -15,7 +15,7 @@ from pressroom.compliance.source import audio_error
 from pressroom.compliance.taking import Taken, take_apart
 from pressroom.errors import BadInput, Refused
 from pressroom.inference.types import Media, Runner
-from pressroom.records import Detector
+from pressroom.records import Detector, Tally
 from pressroom.reports.screening import (
     Cost,
     Findings,
@@ -46,11 +46,12 @@ def screen_file(
     language: str = "en",
     tick: Tick,
     afford: Callable[[Media], object] = lambda media: None,
+    tally: Tally | None = None,
 ) -> ScreeningReport:
     """The report of the video at `path`; what is taken from it is left under `folder`. A refused video has a report too.
 
-    `afford` is told what the detectors will look at, before they do. Raises BadInput where there is no file, Transient where the machine
-    is in the way, Blocked where there is no money for hosted models.
+    `afford` is told what the detectors will look at, before they do; on `tally` the runners count what is paid. Raises BadInput where
+    there is no file, Transient where the machine is in the way, Blocked where there is no money for hosted models.
     """
     try:
         facts = path.stat()
@@ -82,7 +83,7 @@ def screen_file(
     looked = asyncio.run(look_at(media, runners, DETECTORS, words, lambda each: None, tick))
     timings |= taken.seconds | {each.detector: each.seconds for each in looked}
     video = video.model_copy(update={"probe": taken.probe})
-    return screening_report(HERE, video, _findings(taken, looked, rules), cost=_cost(looked), timings=timings)
+    return screening_report(HERE, video, _findings(taken, looked, rules), cost=_cost(looked, tally or Tally()), timings=timings)
 
 
 def _findings(taken: Taken, looked: list[Looked], rules: Policy) -> Findings:
@@ -106,9 +107,10 @@ def _findings(taken: Taken, looked: list[Looked], rules: Policy) -> Findings:
     )
 
 
-def _cost(looked: list[Looked]) -> Cost:
+def _cost(looked: list[Looked], tally: Tally) -> Cost:
     calls, replayed = sum(each.detection.calls for each in looked), sum(each.detection.replayed for each in looked)
-    return Cost(usd=sum((each.detection.cost_usd for each in looked), Decimal(0)), paid=calls - replayed, replayed=replayed)
+    usd = sum((each.detection.cost_usd for each in looked), Decimal(0))
+    return Cost(usd=usd, paid_usd=tally.cost_usd, paid=calls - replayed, replayed=replayed)
 
 
 def _sha256(path: Path) -> str:

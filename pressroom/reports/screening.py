@@ -89,9 +89,10 @@ class PolicyUsed(Record):
 
 
 class Cost(Record):
-    """What the screening cost. `usd` is None when no call has a price; `replayed` answers came from the ledger, free."""
+    """What the screening cost, whenever that was paid. `usd` is None when no call has a price; `replayed` answers came from the ledger."""
 
     usd: Decimal | None = Decimal(0)
+    paid_usd: Decimal | None = Field(default=None, description="What the runs that looked last paid of it; None where that is not known.")
     paid: int = 0
     replayed: int = 0
 
@@ -292,4 +293,5 @@ def clock(ms: int) -> str:
 
 def _rounded(cost: Cost) -> Cost:
     """With the ledger's six decimals, so that 0 and 0.000000 are one document."""
-    return cost if cost.usd is None else cost.model_copy(update={"usd": cost.usd.quantize(Decimal("0.000001"))})
+    sums = {"usd": cost.usd, "paid_usd": cost.paid_usd}
+    return cost.model_copy(update={name: usd.quantize(Decimal("0.000001")) for name, usd in sums.items() if usd is not None})

@@ -18,7 +18,7 @@ from pressroom.compliance.tracks import clock as vtt_time
 from pressroom.errors import BadInput
 from pressroom.records import Coverage, Evidence, Frame, Trigger
 from pressroom.reports.render import markdown_text
-from pressroom.reports.screening import DETECTOR_NAMES, ScreeningReport, clock, has_looked, not_analysed, sentence, unseen
+from pressroom.reports.screening import DETECTOR_NAMES, Cost, ScreeningReport, clock, has_looked, not_analysed, sentence, unseen
 from pressroom.reports.screening_timeline import Lane, lanes, length_ms, ticks
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ _SEVERE = 2
 # A cue shorter than this is over before it can be read.
 _CUE_MS = 1000
 _SCHEMES = {"garm": "GARM", "rekognition": "Rekognition", "youtube": "YouTube ads"}
+_HEARD = ("transcript", "sound")
 _ACTIONS = ("block", "escalate", "review", "pass")
 # Characters that turn the text after them around or do not print. They are shown as U+FFFD: that they are there is a fact worth seeing.
 _UNPRINTED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -280,6 +281,7 @@ def _environment() -> "Environment":
         "bytes": _bytes,
         "clock": clock,
         "cost": _cost,
+        "told_cost": told_cost,
         "detector": lambda detector: DETECTOR_NAMES.get(detector, detector),
         "detectors": lambda detectors: ", ".join(DETECTOR_NAMES[detector].lower() for detector in detectors),
         "has_looked": has_looked,
@@ -342,6 +344,12 @@ def _cost(usd: Decimal | None) -> str:
     return f"${usd:,.2f}" if usd >= 1 or not usd else f"${usd:.4f}"
 
 
+def told_cost(cost: Cost) -> str:
+    """What the video cost in all, and what the run that looked last paid of it, in one sentence."""
+    paid = "" if cost.paid_usd is None else f" {_cost(cost.paid_usd)}"
+    return f"{_cost(cost.usd)} in all; this run paid{paid} for {_plural(cost.paid, 'call')}, {cost.replayed:,} answered before"
+
+
 def _policy(report: ScreeningReport) -> str:
     """The policy's version, which usually has its name in front."""
     if report.policy is None:
@@ -364,9 +372,13 @@ def _looked_at(coverage: Coverage) -> tuple[str, str]:
     if not has_looked(coverage):
         return "not analysed", reason
     figures = [f"{clock(round(coverage.seconds * 1000))} of {clock(round(coverage.of_s * 1000))}"]
-    if coverage.largest_gap_s is not None:
+    if coverage.detector in _HEARD:  # sound is one stretch: looks and the gaps between them say nothing of it
+        figures = [f"all {clock(round(coverage.of_s * 1000))} heard" if not unseen(coverage) and not reason else f"{figures[0]} heard"]
+        if coverage.largest_gap_s:
+            figures.append(f"longest stretch not heard {coverage.largest_gap_s:.1f} s")
+    elif coverage.largest_gap_s is not None:
         figures.append(f"largest gap {coverage.largest_gap_s:.1f} s")
-    if coverage.looks:
+    if coverage.looks and coverage.detector not in _HEARD:
         stood = f", in {coverage.stood_for:,} of them a near-identical frame stood in" if coverage.stood_for else ""
         figures.append(f"{_plural(coverage.looks, 'look')}{stood}")
     said = "; ".join(figures) + (f". {reason}" if reason else "")

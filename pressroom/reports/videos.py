@@ -27,6 +27,7 @@ from pressroom.reports.screening import (
 )
 from pressroom.reports.screening_render import render_screening_html, render_screening_json, render_screening_vtt
 from pressroom.review.tasks import open_task
+from pressroom.store.costs import paid_by
 from pressroom.store.review import pending_verdicts
 from pressroom.store.tables import DetectionRow
 from pressroom.store.videos import (
@@ -98,7 +99,7 @@ def _report(session: Session, desk: VideoDesk) -> ScreeningReport:
         video_report(video),
         _state(session, video, media, detections),
         near=[_copy(session, near.key, alike=near.share) for near in video.near],
-        cost=_cost(detections),
+        cost=_cost(session, detections),
         timings=timings,
     )
 
@@ -140,9 +141,15 @@ def video_report(video: Video) -> VideoReport:
     )
 
 
-def _cost(detections: list[DetectionRow]) -> Cost:
+def _cost(session: Session, detections: list[DetectionRow]) -> Cost:
     calls, replayed = sum(row.calls for row in detections), sum(row.replayed for row in detections)
-    return Cost(usd=sum((row.cost_usd for row in detections), Decimal(0)), paid=calls - replayed, replayed=replayed)
+    paid = {run_id: paid_by(session, run_id) for run_id in {row.run_id for row in detections if row.run_id}}
+    return Cost(
+        usd=sum((row.cost_usd for row in detections), Decimal(0)),
+        paid_usd=sum((paid[row.run_id].get(f"compliance/{row.detector}", Decimal(0)) for row in detections if row.run_id), Decimal(0)),
+        paid=calls - replayed,
+        replayed=replayed,
+    )
 
 
 def _copy(session: Session, key: str, alike: float | None = None) -> Copy:

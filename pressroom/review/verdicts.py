@@ -11,10 +11,10 @@ from pressroom.errors import BadInput
 from pressroom.records import stable_id
 from pressroom.review.tasks import Conflict, Person, held, may_see, open_round, reasoned, snapshot
 from pressroom.store import review as stored
-from pressroom.store.review import FIRST, SECOND, Decision, Ruling, Task, pending_verdicts, verdict_done, verdict_failed
+from pressroom.store.review import FIRST, SECOND, Decision, Ruling, Task, pending_verdicts, verdict_done
 from pressroom.store.tables import OutboxRow, TaskRow, VerdictRow
 
-__all__ = ["SECOND_REVIEWS", "appeal", "decide", "is_sampled", "pending_verdicts", "verdict_done", "verdict_failed"]
+__all__ = ["SECOND_REVIEWS", "appeal", "decide", "is_sampled", "pending_verdicts", "verdict_done"]
 
 MUST_BE_LABELLED = 2  # severity from which a verdict needs a label of every trigger
 SECOND_REVIEWS = 0.05  # of all videos are reviewed a second time

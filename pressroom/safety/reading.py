@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from pressroom.errors import BadInput
+from pressroom.wording import complaint
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -73,19 +74,8 @@ def in_file(path: Path, error: Mistakes) -> Mistakes:
 
 
 def _line(problem: Any, named: Callable[[tuple[int | str, ...]], str]) -> str:
-    where, message = named(tuple(problem["loc"])), problem["msg"].removeprefix("Value error, ")
-    field = str(problem["loc"][-1]) if problem["loc"] else ""
-    match problem["type"]:
-        case "extra_forbidden":
-            message = f"unknown field '{field}'"
-        case "missing":
-            message = "is missing"
-        case "literal_error" | "enum":
-            message = f"expected {problem['ctx']['expected'].replace(chr(39), '')}, not {problem['input']!r}"
-        case "value_error":
-            pass
-        case _:
-            message = f"{message[0].lower()}{message[1:]}, not {problem['input']!r}"
+    where = named(tuple(problem["loc"]))
+    message = f"unknown field '{problem['loc'][-1]}'" if problem["type"] == "extra_forbidden" else complaint(problem)
     return f"{where}: {message}" if where else message
 
 

@@ -88,6 +88,12 @@ def costs(session: Session, *, account_id: uuid.UUID, by: By, since: dt.date, un
     return Costs(by=by, since=since, until=until, rows=tuple(rows), total=_total(rows))
 
 
+def paid_by(session: Session, run_id: str) -> dict[str, Decimal]:
+    """What a run paid for answers in USD, by the asset that asked; an answer without a price counts as 0, and a replay is none."""
+    query = sa.select(_KEYS["asset"], sa.func.sum(_c.cost_usd)).where(_c.run_id == run_id, _answered).group_by(_KEYS["asset"])
+    return {asset: usd or Decimal(0) for asset, usd in session.execute(query)}
+
+
 def _counts() -> list[sa.Label[Any]]:
     number = sa.func.count()
     models = sa.func.array_agg(_c.model.distinct()).filter(_unpriced)

@@ -27,7 +27,7 @@ T = TypeVar("T")
 FIRST_LOOK_S, LONGEST_LOOK_S = 0.05, 1.0  # between two tries for a busy site
 # After a cut in the network the server may keep our old session's lock a little; beyond 5 s it is another run's.
 RETAKE_FOR_S = 5.0
-# An owner whose server went away looks twice a second whether it is back: less than the 1 s that the fastest restart takes.
+# A holder whose server went away looks twice a second whether it is back: less than the 1 s that the fastest restart takes.
 KEEPER_LOOKS_EVERY_S = 0.5
 
 _HELD = sa.text(
@@ -46,9 +46,7 @@ class OwnerLock:
     def __init__(self, store: Store) -> None:
         self._lock = _Lock(store, random.SystemRandom().getrandbits(63))
         self._lock.take()
-        self._closing = threading.Event()
-        self._keeper = threading.Thread(target=self._keep, name="pressroom owner lock", daemon=True)
-        self._keeper.start()
+        self._keeper = _Keeper(self._lock)
 
     @property
     def key(self) -> int:
@@ -61,8 +59,7 @@ class OwnerLock:
         return bool(session.scalar(_HELD, {"key": key}))
 
     def close(self) -> None:
-        self._closing.set()
-        self._keeper.join()
+        self._keeper.close()
         self._lock.drop()
 
     def __enter__(self) -> Self:
@@ -70,12 +67,6 @@ class OwnerLock:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-    def _keep(self) -> None:
-        while not self._closing.wait(KEEPER_LOOKS_EVERY_S):
-            if self._lock.may_be_lost():
-                with suppress(Transient):  # the next look tries again; a server that was stopped is not started for this
-                    self._lock.take(start_server=False)
 
 
 class HeldSite:
@@ -179,7 +170,8 @@ def site_holder(store: Store, site_id: uuid.UUID) -> str | None:
 def hold_video(store: Store, video_id: uuid.UUID, key: str, *, wait_s: float, on_wait: Callable[[str], None]) -> Iterator[None]:
     """The video for this run alone while the block lasts. Raises VideoBusy when another run keeps it for longer than `wait_s`.
 
-    Without a fence: what two runs on a video write is the same, because their calls are booked once and their rows are replaced whole.
+    When the server goes away, the lock is taken again as soon as it is back, as an owner's is. Without a fence: should another run be
+    quicker, what the two write is the same, because their calls are booked once and their rows are replaced whole.
     """
     lock, deadline, look = _Lock(store, _key_of(video_id)), time.monotonic() + wait_s, FIRST_LOOK_S
     try:
@@ -190,7 +182,11 @@ def hold_video(store: Store, video_id: uuid.UUID, key: str, *, wait_s: float, on
                 on_wait(f"another run works on video {key}: waiting up to {wait_s:.0f} s")
             time.sleep(look)
             look = min(2 * look, LONGEST_LOOK_S)
-        yield
+        keeper = _Keeper(lock)
+        try:
+            yield
+        finally:
+            keeper.close()
     finally:
         lock.drop()
 
@@ -238,8 +234,9 @@ class _Lock:
         return True
 
     def may_be_lost(self) -> bool:
-        """Whether the server has said something on the session, which it does only at its end; costs it nothing to ask."""
-        if self._connection is None:
+        """Whether the lock is not held, or the server has said something on the session, which it does only at its end; costs it nothing
+        to ask."""
+        if self._connection is None or not self._taken:
             return True
         try:
             return bool(select.select([self._connection.fileno()], [], [], 0)[0])
@@ -255,6 +252,26 @@ class _Lock:
             self._connection.close()
         self._connection = None
         self._taken = False
+
+
+class _Keeper:
+    """Takes `lock` again whenever the server dropped its session, in a thread of its own until it is closed."""
+
+    def __init__(self, lock: _Lock) -> None:
+        self._lock = lock
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="pressroom lock keeper", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closing.set()
+        self._thread.join()
+
+    def _keep(self) -> None:
+        while not self._closing.wait(KEEPER_LOOKS_EVERY_S):
+            if self._lock.may_be_lost():
+                with suppress(Transient):  # the next look tries again; a server that was stopped is not started for this
+                    self._lock.take(start_server=False)
 
 
 class _Entry:

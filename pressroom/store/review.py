@@ -114,7 +114,6 @@ class PendingVerdict(Record):
     reason: str
     author: str
     decided_at: dt.datetime
-    attempts: int
 
 
 class Entry(Record):
@@ -352,14 +351,14 @@ def decided(session: Session, video_id: uuid.UUID) -> Ruling | None:
 
 
 def pending_verdicts(session: Session, *, video_id: uuid.UUID | None = None, limit: int = 100) -> list[PendingVerdict]:
-    """The verdicts of all accounts, or on one video, whose final decision is still to be made, oldest first; one that failed waits for its
-    time."""
+    """The verdicts of all accounts, or on one video, whose final decision is still to be made, oldest first. When a run that failed is
+    followed by the next one is for the sensor to say."""
     query = (
         sa.select(OutboxRow, VerdictRow, TaskRow.policy, VideoRow.key)
         .join(VerdictRow, sa.cast(VerdictRow.id, sa.Text) == OutboxRow.payload["verdict_id"].as_string())
         .join(TaskRow, TaskRow.id == VerdictRow.task_id)
         .join(VideoRow, VideoRow.id == VerdictRow.video_id)
-        .where(OutboxRow.kind == "verdict", OutboxRow.done_at.is_(None), OutboxRow.not_before <= CLOCK)
+        .where(OutboxRow.kind == "verdict", OutboxRow.done_at.is_(None))
         .order_by(OutboxRow.created_at, OutboxRow.id)
         .limit(limit)
     )
@@ -378,7 +377,6 @@ def pending_verdicts(session: Session, *, video_id: uuid.UUID | None = None, lim
             reason=verdict.reason,
             author=verdict.author,
             decided_at=verdict.created_at,
-            attempts=waiting.attempts,
         )
         for waiting, verdict, policy, key in session.execute(query)
     ]
@@ -390,10 +388,16 @@ def verdict_done(session: Session, outbox_id: uuid.UUID) -> bool:
     return session.execute(waiting.values(done_at=CLOCK, error=None).returning(OutboxRow.id)).scalar() is not None
 
 
-def verdict_failed(session: Session, outbox_id: uuid.UUID, error: str, *, again_in: dt.timedelta) -> None:
-    """Notes why a final decision could not be made, and when it is due again."""
-    waiting = sa.update(OutboxRow).where(OutboxRow.id == outbox_id, OutboxRow.done_at.is_(None))
-    session.execute(waiting.values(attempts=OutboxRow.attempts + 1, error=error[:500], not_before=CLOCK + again_in))
+def stranded_videos(session: Session, account_id: uuid.UUID, *, within: dt.timedelta) -> list[tuple[str, str, str]]:
+    """(key, state, reason) of the videos that a run blocked or failed, newest first: they have no task, and no run begins with them by
+    itself. A failure that is older than `within` is left out; what is blocked waits however long."""
+    is_recent = (VideoRow.state == "failed") & (VideoRow.ended_at >= CLOCK - within)
+    query = sa.select(VideoRow.key, VideoRow.state, VideoRow.reason).where(
+        VideoRow.account_id == account_id, (VideoRow.state == "blocked") | is_recent
+    )
+    return [
+        (key, state, reason or "no reason was given") for key, state, reason in session.execute(query.order_by(VideoRow.seen_at.desc()))
+    ]
 
 
 def label_counts(session: Session, account_id: uuid.UUID) -> list[tuple[str, str, int]]:

@@ -270,3 +270,14 @@ def test_what_is_left_out_of_a_time_is_filled_in(
 
 def test_the_command_knows_every_way_to_add_up() -> None:
     assert get_args(command.By) == get_args(stored.By)
+
+
+def test_the_digits_of_a_version_are_cut_for_people_and_whole_for_scripts(call: Call, costs: Ask) -> None:
+    """64 of them broke the table into lines of one letter."""
+    model = f"lucataco/nsfw_image_detection:{'0123456789abcdef' * 4}"
+    call(None, model=model)
+    lines = shown(costs(*NOVEMBER, "--by", "model")).splitlines()
+    assert lines[2].startswith("lucataco/nsfw_image_detection:0123456789ab ")
+    assert "lucataco/nsfw_image_detection:0123456789ab" in lines[-1]
+    (row,) = json.loads(shown(costs(*NOVEMBER, "--by", "model", "--json")))["rows"]
+    assert row["key"] == model

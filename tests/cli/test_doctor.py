@@ -1,5 +1,6 @@
 """`pressroom doctor` finds what is wrong, says what to do, and never shows a secret."""
 
+import datetime as dt
 import json
 import threading
 from collections.abc import Iterator
@@ -8,11 +9,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import pytest
 import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
-from cli.doctor import doctor
+from cli.doctor import INSTEAD, doctor, ending
+from pressroom.llm.prices import price_of
 
 KEY = "sk-secret-of-mine"
 app = typer.Typer()
@@ -128,3 +131,42 @@ def test_the_key_is_not_carried_to_where_an_endpoint_redirects(environment: dict
         _, model = with_model(environment, base)
     assert shown == []
     assert model["state"] == "warning"
+
+
+@pytest.mark.parametrize("url", ["htp:/x", "not a url"])
+@pytest.mark.parametrize("variable", ["OPENAI_BASE_URL", "REPLICATE_BASE_URL"])
+def test_an_address_that_is_none_is_a_problem_before_there_is_a_key(environment: dict[str, str], variable: str, url: str) -> None:
+    code, checks = examined(environment, **{variable: url})
+    assert code == 2
+    assert checks[variable]["state"] == "problem"
+    assert checks[variable]["found"].startswith(f"{variable}: expected a URL such as https://api.")
+
+
+def test_the_end_of_a_model_is_said_and_warned_of_in_the_months_before_it() -> None:
+    ends = dt.date(2027, 1, 14)
+    found = [ending("gpt-4.1-mini", ends, ends - dt.timedelta(days=days)) for days in (91, 90, 1, 0)]
+    assert [one.state for one in found] == ["ok", "warning", "warning", "problem"]
+    assert found[1].found == "gpt-4.1-mini is shut down on 2027-01-14, in 90 days"
+    assert "PRESSROOM_LLM_MODEL" in found[1].advice
+
+
+def test_the_end_of_the_model_that_is_set_is_looked_up(environment: dict[str, str], tmp_path: Path) -> None:
+    table = tmp_path / "prices.yaml"
+    table.write_text("prices: [{model: m, since: 2026-01-01, ends: 2026-02-01, input: 1, output: 1}]", encoding="utf-8")
+    with endpoint(200, json.dumps({"data": [{"id": "m"}]})) as (url, _):
+        code, checks = examined(
+            environment,
+            OPENAI_API_KEY=KEY,
+            OPENAI_BASE_URL=url,
+            PRESSROOM_LLM="openai",
+            PRESSROOM_LLM_MODEL="m",
+            PRESSROOM_PRICES=str(table),
+        )
+    assert code == 2
+    assert checks["model's end"]["found"] == "m was shut down on 2026-02-01"
+
+
+def test_the_model_to_change_to_has_a_price_and_no_known_end() -> None:
+    price = price_of(INSTEAD)
+    assert price
+    assert price.ends is None

@@ -95,7 +95,7 @@ def test_each_mistake_is_a_line_and_the_exit_code_is_2(tmp_path: Path) -> None:
     done = pressroom("check", path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [
-        f"pressroom: {path}: GAMB: severity: input should be less than or equal to 3, not '9'",
+        f"pressroom: {path}: GAMB: severity: expected 3 or less, not '9'",
         f"pressroom: {path}: TERROR: modality: expected visual, speech, text or sound, not 'smell'",
     ]
 
@@ -132,7 +132,7 @@ def test_what_cannot_be_compared_is_one_line(tmp_path: Path, clip: Path) -> None
     own = written(tmp_path / "own.yaml", "risks: [{code: GAMB, severity: 3}]")
     bad = written(tmp_path / "bad.json", json.dumps({"duration_ms": 1, "signals": [{"detector": "objects"}]}))
     for words, line in (
-        ((own, "--signals", bad), "signals[0].number: Field required"),
+        ((own, "--signals", bad), "signals[0].number: is missing"),
         ((own, "--signals", own), "no valid JSON"),
         ((written(tmp_path / "words.yaml", "terms: []"), "--signals", clip), "a dictionary changes what is found"),
     ):

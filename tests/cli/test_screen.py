@@ -1,16 +1,24 @@
 """`pressroom screen`, as people call it: a good file, a refused one, one that is not there."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+import sqlalchemy as sa
 import typer
+from filelock import FileLock
 
 from cli import screen
 from cli.output import guarded
+from pressroom.store.engine import Store
+from pressroom.store.tables import ModelCallRow
 from simulators.replicate import ReplicateSimulator
 from tests.cli.test_risks import Done
 from tests.dagster.films import TOKEN, calm_film, film
@@ -58,7 +66,7 @@ def document(done: Done) -> Any:
 
 
 def test_a_film_is_screened_and_its_json_is_one_document_of_the_published_schema(
-    pressroom: Any, hosted: ReplicateSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pressroom: Any, hosted: ReplicateSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Store
 ) -> None:
     path, out = film(tmp_path), tmp_path / "report" / "here"
     done = pressroom("screen", path, "--json", "--out", out)
@@ -72,22 +80,37 @@ def test_a_film_is_screened_and_its_json_is_one_document_of_the_published_schema
     assert (out / "report.html").stat().st_size > 5000
     assert (out / "report.vtt").read_text().startswith("WEBVTT")
 
+    cost, runs = found["cost"], run_ids(store)
+    assert cost["paid"] > 0
+    assert Decimal(cost["usd"]) == Decimal(cost["paid_usd"]) > 0
+    assert len(runs) == 1
+
     asked = hosted.count
     for fail_on, code in (("review", 1), ("block", 1 if found["outcome"] == "block" else 0)):
         again = pressroom("screen", path, "--json", "--fail-on", fail_on)
         assert again.returncode == code, fail_on
         assert document(again)["version"] == found["version"]
+        assert document(again)["cost"] == cost | {"paid_usd": "0.000000", "paid": 0, "replayed": cost["paid"]}
     monkeypatch.setenv("PRESSROOM_RUN_LIMIT_USD", "0.001")
     assert pressroom("screen", path, "--json").returncode == 0, "what is answered already is within any limit"
     assert hosted.count == asked, "the same film again costs nothing"
 
 
-def test_a_calm_film_passes_and_a_person_sees_a_table(pressroom: Any, hosted: ReplicateSimulator, tmp_path: Path) -> None:
+def run_ids(store: Store) -> set[str | None]:
+    with store.transaction() as session:
+        return set(session.scalars(sa.select(ModelCallRow.run_id)))
+
+
+def test_a_calm_film_passes_and_a_person_sees_a_table(pressroom: Any, hosted: ReplicateSimulator, tmp_path: Path, store: Store) -> None:
     done = pressroom("screen", calm_film(tmp_path), "--fail-on", "review")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("clear")
     assert "violence" in done.stdout
     assert "100%" in done.stdout
+    assert " in all; this run paid $0.0" in done.stdout
+    other = pressroom("screen", film(tmp_path), "--json")
+    assert other.returncode == 0
+    assert len(run_ids(store)) == 2, "each command is a run of its own in `pressroom costs --by run`"
 
 
 def test_a_film_that_costs_more_than_the_limit_is_blocked_before_anything_is_asked(
@@ -143,3 +166,33 @@ def test_the_example_video_is_screened_by_this_machine_alone(pressroom: Any, tmp
     assert {"CLAIM.FINANCE", "PII.ONSCREEN"} <= {trigger["code"] for trigger in found["triggers"]}
     assert found["signals"]["picture"] > 0
     assert any("iolence" in line for line in found["not_analysed"])
+
+
+def test_what_a_killed_command_left_goes_with_the_next_one_and_what_is_in_use_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    dead, fresh = tmp_path / f"{screen.FOLDER}dead", tmp_path / f"{screen.FOLDER}fresh"
+    used, link, other = tmp_path / f"{screen.FOLDER}used", tmp_path / f"{screen.FOLDER}link", tmp_path / "pressroom-other"
+    for folder in (dead, fresh, used, other):
+        (folder / "thumb").mkdir(parents=True)
+    link.symlink_to(other, target_is_directory=True)
+    with FileLock(used / screen.LOCK):
+        for folder in (dead, used, other):
+            os.utime(folder, (0, 0))
+        with screen._work_folder() as own:
+            assert own.is_dir()
+            assert sorted(tmp_path.iterdir()) == sorted([fresh, used, link, other, own])
+    assert sorted(tmp_path.iterdir()) == sorted([fresh, used, link, other])
+    assert (other / "thumb").is_dir()
+
+
+def test_a_command_that_is_killed_leaves_a_folder_that_nobody_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`kill -9`: nothing of ours runs at the end, so that only the next command can clean up."""
+    script = "from cli import screen; import os, signal\nwith screen._work_folder(): os.kill(os.getpid(), signal.SIGKILL)"
+    subprocess.run([sys.executable, "-c", script], env=os.environ | {"TMPDIR": str(tmp_path)}, check=False)
+    (left,) = tmp_path.iterdir()
+    os.utime(left, (0, 0))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with screen._work_folder() as own:
+        assert list(tmp_path.iterdir()) == [own]

@@ -1,5 +1,6 @@
 """`pressroom tasks` as operators and scripts meet it."""
 
+import datetime as dt
 import io
 import json
 import sys
@@ -7,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from rich.cells import cell_len
 
 from cli import tasks as command
@@ -14,8 +16,9 @@ from cli.output import guarded, out
 from pressroom.errors import BadInput
 from pressroom.store import review as stored
 from pressroom.store.engine import Store
+from pressroom.store.tables import VideoRow
 from tests.dagster.conftest import Done
-from tests.review.desk import a_trigger, lease_ended, task_opened
+from tests.review.desk import a_trigger, lease_ended, screened, task_opened
 from tests.telling import told
 
 Ask = Callable[..., Done]
@@ -223,3 +226,25 @@ def test_a_place_in_a_video_is_read_as_it_is_shown(text: str, ms: int) -> None:
 def test_what_is_no_place_in_a_video_is_refused(text: str) -> None:
     with pytest.raises(BadInput, match="no place in a video"):
         command.milliseconds(text)
+
+
+def test_a_video_without_a_report_is_named_below_the_list_with_what_a_person_does(store: Store, tasks: Ask) -> None:
+    """A run that was blocked for money is begun again by nobody: who looks at the tasks must hear of it."""
+    for name, values in {
+        "poor": {"state": "blocked", "reason": "no credit"},
+        "away": {"state": "failed", "reason": "the store stayed away", "ended_at": dt.datetime.now(dt.UTC)},
+        "old": {"state": "failed", "ended_at": dt.datetime.now(dt.UTC) - dt.timedelta(days=15)},
+    }.items():
+        with store.transaction() as session:
+            video = screened(session, name)
+            session.execute(sa.update(VideoRow).where(VideoRow.id == video).values(values))
+    done = tasks("list")
+    assert done.returncode == 0
+    first, *named, last = done.stderr.splitlines()
+    assert first == "no task waits"
+    assert {line.partition("--")[2].partition("--")[2] for line in named} == {
+        "poor: blocked: no credit",
+        "away: failed: the store stayed away",
+    }
+    assert "Re-execute all" in last
+    assert tasks("list", "--json").stderr == ""

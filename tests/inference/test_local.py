@@ -122,7 +122,7 @@ def test_a_file_that_is_no_model_fails_every_frame(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("detectors: [", "cannot be read as YAML"),
-        ("detectors: []", "detectors: "),
+        ("detectors: []", "detectors is wrong: expected 1 or more of them"),
         (f"detectors: [{OWN}, colour: 1}}]", "detectors.0.colour: "),
         (f"detectors: [{OWN.replace('ignore: [blue]', 'ignore: [pink]')}}}]", "ignore names 'pink', which is not among the labels"),
         (f"detectors: [{OWN}}}, {OWN}}}]", "two entries for violence"),

@@ -82,7 +82,7 @@ def test_vectors_of_an_endpoint_name_their_space_by_all_that_decides_them(tmp_pa
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("purposes: {poem: {model: x}}", "purposes.poem is wrong: expected 'idea', 'draft'"),
+        ("purposes: {poem: {model: x}}", "purposes.poem is wrong: expected idea, draft"),
         ("purposes: {draft: {modell: x}}", "purposes.draft.modell: unknown key; known are model, provider, "),
         ("purposes: {draft: {temperature: 3}}", "purposes.draft.temperature is wrong: expected a number, 0 to 2"),
         ("purposes: {draft: gpt-5}", "purposes.draft is wrong: expected a mapping of keys to values"),

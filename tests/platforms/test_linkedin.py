@@ -97,6 +97,6 @@ def test_a_rendered_post_reads_back(paragraphs: list[str], key_points: list[str]
 def test_a_document_is_read_and_its_faults_are_named() -> None:
     parts = {"text": "Hello.", "key_points": ["One."]}
     assert PLATFORM.parts_of(json.dumps(parts)) == parts
-    with pytest.raises(BadInput, match="linkedin: key_points: Field required"):
+    with pytest.raises(BadInput, match="linkedin: key_points is missing"):
         PLATFORM.parts_of('{"text": "Hello."}')
     assert PLATFORM.parts_of("{text} is a placeholder") == {"text": "{text} is a placeholder", "key_points": []}

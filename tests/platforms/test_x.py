@@ -98,5 +98,5 @@ def test_half_a_character_in_a_document_is_named_as_bad_input() -> None:
 
 
 def test_parts_of_another_platform_are_bad_input() -> None:
-    with pytest.raises(BadInput, match="x: posts: Field required; expected the parts posts"):
+    with pytest.raises(BadInput, match="x: text: unknown key; the parts are posts"):
         PLATFORM.check({"text": "hello"})

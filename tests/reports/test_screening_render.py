@@ -5,6 +5,7 @@ import hashlib
 import io
 import itertools
 import re
+from decimal import Decimal
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pressroom.errors import BadInput
-from pressroom.records import Evidence, Frame, Modality, Trigger
+from pressroom.records import Coverage, Evidence, Frame, Modality, Trigger
 from pressroom.reports import screening_render
-from pressroom.reports.screening import ScreeningReport, screening_report
+from pressroom.reports.screening import Cost, ScreeningReport, screening_report
 from pressroom.reports.screening_render import (
     groups,
     pictures,
@@ -25,6 +26,7 @@ from pressroom.reports.screening_render import (
     render_screening_html,
     render_screening_markdown,
     render_screening_vtt,
+    told_cost,
 )
 from pressroom.reports.screening_timeline import LANES, lanes, length_ms, modalities, ticks
 from tests.reports.sample_screenings import ARABIC, REPORTS, SCRIPT, SITE, clean, findings, five, hostile, nothing, thumbnail, trigger
@@ -155,7 +157,7 @@ def test_what_was_not_analysed_is_said_in_plain_words_and_by_cause() -> None:
 
 def test_a_detector_that_saw_a_part_is_not_called_whole() -> None:
     text = page(five()).line
-    assert "in part 1:11.5 of 2:01. The sound stopped decoding at 1:11.5." in text
+    assert "in part 1:11.5 of 2:01 heard. The sound stopped decoding at 1:11.5." in text
     assert "7 of 8 detectors analysed it" in text
 
 
@@ -420,3 +422,23 @@ def test_words_that_were_said_and_shown_are_told_so_and_stand_in_both_lanes() ->
     merged = trigger(1, "CLAIM.HEALTH", 1500, 6000, 0.9).model_copy(update={"modality": "text", "evidence": (heard, seen)})
     assert [quote.how for quote in quotes(merged)] == ["said", "read"]
     assert modalities(merged) == {"speech", "text"}
+
+
+def test_sound_is_told_by_how_much_was_heard_and_not_by_looks() -> None:
+    heard = Coverage(detector="transcript", state="analysed", seconds=120, of_s=120, largest_gap_s=0.0, looks=1)
+    part = heard.model_copy(update={"seconds": 100.0, "largest_gap_s": 20.0})
+    assert screening_render._looked_at(heard) == ("analysed", "all 2:00 heard")
+    assert screening_render._looked_at(part) == ("in part", "1:40 of 2:00 heard; longest stretch not heard 20.0 s")
+    assert screening_render._looked_at(heard.model_copy(update={"detector": "nudity"})) == (
+        "analysed",
+        "2:00 of 2:00; largest gap 0.0 s; 1 look",
+    )
+
+
+def test_what_the_video_cost_in_all_is_no_other_figure_than_what_this_run_paid() -> None:
+    replayed = Cost(usd=Decimal("0.0384"), paid_usd=Decimal(0), replayed=124)
+    assert told_cost(replayed) == "$0.0384 in all; this run paid $0.00 for 0 calls, 124 answered before"
+    assert (
+        told_cost(replayed.model_copy(update={"paid_usd": None, "paid": 1}))
+        == "$0.0384 in all; this run paid for 1 call, 124 answered before"
+    )

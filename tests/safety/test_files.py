@@ -55,13 +55,13 @@ def test_a_comment_changes_no_version_and_a_threshold_does(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("entry", "line"),
     [
-        ("{code: VIO.GORE, severity: 4}", "VIO.GORE: severity: input should be less than or equal to 3, not '4'"),
+        ("{code: VIO.GORE, severity: 4}", "VIO.GORE: severity: expected 3 or less, not '4'"),
         ("{code: VIO.GORE, severty: 2}", "VIO.GORE: severty: unknown field 'severty'"),
         ("{code: VIO.GORE, default_action: stop}", "VIO.GORE: default_action: expected pass, review, block or escalate, not 'stop'"),
         ("{code: VIO.GORE, detectors: [{id: object, label: a, threshold: 0.5}]}", "VIO.GORE: detectors[1].id: expected transcript, "),
         (
             "{code: VIO.GORE, detectors: [{id: objects, label: a, threshold: 1.5}]}",
-            "VIO.GORE: detectors[1].threshold: input should be less than or equal to 1, not '1.5'",
+            "VIO.GORE: detectors[1].threshold: expected 1 or less, not '1.5'",
         ),
         (
             "{code: VIO.GORE, detectors: [{id: objects, label: a, threshold: 1}, {id: objects, label: A, threshold: 1}]}",
@@ -129,7 +129,7 @@ def test_a_policy_that_extends_another_changes_keys_of_its_mappings(tmp_path: Pa
         ("[ok]", "term 1 (ok): 'ok' is too short"),
         ("[{term: bingo, wieght: 1}]", "term 1 (bingo): wieght: unknown field 'wieght'"),
         ("[bingo, Bingo]", "'Bingo' stands twice"),
-        ("[{term: bingo, weight: 2}]", "term 1 (bingo): weight: input should be less than or equal to 1, not '2'"),
+        ("[{term: bingo, weight: 2}]", "term 1 (bingo): weight: expected 1 or less, not '2'"),
         ("[]", "terms: "),
     ],
 )

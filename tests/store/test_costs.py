@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pressroom.llm.prices import price_of
 from pressroom.records import Usage, stable_id
 from pressroom.store.calls import Entry, Ledger
-from pressroom.store.costs import By, Cost, Costs, costs
+from pressroom.store.costs import By, Cost, Costs, costs, paid_by
 from pressroom.store.engine import Store
 from pressroom.store.locks import OwnerLock
 from pressroom.store.tables import AccountRow, ModelBatchRow, ModelCallRow, SiteRow
@@ -222,3 +222,14 @@ def test_however_they_are_added_up_the_total_is_the_same(
     counted = [one for one in calls if NOVEMBER[0] <= one["answered_at"].date() <= NOVEMBER[1]]
     total = found["site"].total
     assert (total.answered, total.cost_usd) == (len(counted), sum(Decimal(one["cost"] or 0) for one in counted))
+
+
+def test_what_a_run_paid_is_told_by_asset_and_no_other_runs_money(store: Store, call: Call) -> None:
+    call("0.02", asset="compliance/objects")
+    call("0.03", asset="compliance/objects")
+    call(None, asset="compliance/nudity")
+    call("0.5", asset="compliance/objects", run_id="run-2")
+    call("0.7", asset="compliance/objects", status="failed")
+    with store.transaction() as session:
+        assert paid_by(session, "run-1") == {"compliance/objects": Decimal("0.05"), "compliance/nudity": 0}
+        assert paid_by(session, "run-3") == {}

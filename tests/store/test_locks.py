@@ -14,12 +14,12 @@ import psutil
 import pytest
 import sqlalchemy as sa
 
-from pressroom.errors import BadInput, LostSite, SiteBusy
+from pressroom.errors import BadInput, LostSite, SiteBusy, VideoBusy
 from pressroom.records import Site, stable_id
 from pressroom.settings import Settings
 from pressroom.store.embedded import server_status, stop_server
 from pressroom.store.engine import Store, open_store
-from pressroom.store.locks import OwnerLock, hold_site, site_holder
+from pressroom.store.locks import OwnerLock, hold_site, hold_video, is_video_held, site_holder
 from pressroom.store.sites import apply_site
 from pressroom.store.tables import AccountRow
 
@@ -253,3 +253,30 @@ def test_a_run_keeps_its_site_through_kill_9_of_the_server() -> None:
                     time.sleep(0.05)
         finally:
             stop_server(home)
+
+
+def test_a_run_whose_video_lock_was_dropped_soon_holds_its_video_again(store: Store) -> None:
+    """Else another run begins with a video that is being looked at, after every restart of the database."""
+    video = uuid.uuid4()
+    with hold_video(store, video, "2026-11-20.brew.film", wait_s=0, on_wait=silent):
+        drop_lock_sessions(store)
+        assert not is_video_held(store, video)
+        begin = time.monotonic()
+        while not is_video_held(store, video):
+            assert time.monotonic() - begin < 10
+            time.sleep(0.02)
+        with pytest.raises(VideoBusy), hold_video(store, video, "2026-11-20.brew.film", wait_s=0, on_wait=silent):
+            pass
+    assert not is_video_held(store, video)
+
+
+def test_a_run_whose_video_was_taken_holds_it_again_when_the_other_has_ended(store: Store) -> None:
+    video = uuid.uuid4()
+    with hold_video(store, video, "film", wait_s=0, on_wait=silent):
+        drop_lock_sessions(store)
+        with hold_video(store, video, "film", wait_s=5, on_wait=silent):
+            time.sleep(0.6)  # the first one's keeper has looked, and has been refused
+        begin = time.monotonic()
+        while not is_video_held(store, video):
+            assert time.monotonic() - begin < 10
+            time.sleep(0.02)

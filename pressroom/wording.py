@@ -1,4 +1,4 @@
-"""What is wrong with a file that a person wrote, in the house's words: Pydantic's own speak of its types."""
+"""What is wrong with a value that a person wrote, in the house's words: Pydantic's own speak of its types."""
 
 from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
@@ -19,12 +19,29 @@ KINDS = {
     "decimal": "a number",
     "finite": "a number",
     "date": "a day, YYYY-MM-DD",
+    "time": "a time of day, HH:MM",
     "tuple": "a list",
     "list": "a list",
     "dict": MAPPING,
     "mapping": MAPPING,
     "model": MAPPING,
 }
+PATTERNS = {
+    r"^[a-z0-9]+(-[a-z0-9]+)*$": "small letters and digits, with single hyphens between",
+    r"^[a-z]{2}(-[A-Z]{2})?$": "a language such as en or pt-BR",
+    r"^[0-9a-f]{64}$": "64 characters, each 0 to 9 or a to f",
+}
+# A longer text is cut: it may be a key that was put into the wrong place, and those have 40 characters and more.
+SHOWN, CUT_TO = 30, 4
+
+
+def complaint(problem: Mapping[str, Any]) -> str:
+    """One of Pydantic's `errors()` without its place: what is expected, and what was found. Our own words of a validator stay."""
+    if problem["type"] == "value_error":
+        return str(problem["msg"]).removeprefix("Value error, ")
+    if problem["type"] == "missing":
+        return "is missing"
+    return f"expected {fitting(problem['type'], problem.get('ctx', {}))}, not {_shown(problem['input'])}"
 
 
 def first_problem(
@@ -46,25 +63,51 @@ def first_problem(
             return f"{where}: {message}" if where else message
         case "missing":
             return f"{where} is missing{f': expected {fits}' if fits else ''}"
-    wanted = f"expected {fits or _fitting(first['type'], first.get('ctx', {}))}"
+    wanted = f"expected {fits or fitting(first['type'], first.get('ctx', {}))}"
     return f"{where} is wrong: {wanted}" if where else wanted
 
 
-def _fitting(kind: str, bounds: Mapping[str, Any]) -> str:
+def fitting(kind: str, bounds: Mapping[str, Any]) -> str:
     """What Pydantic wanted by the kind of its complaint, such as `float_parsing` or `greater_than_equal`."""
     match kind:
         case "literal_error" | "enum":
-            return str(bounds["expected"])
+            return str(bounds["expected"]).replace("'", "")
         case "greater_than_equal":
-            return f"{bounds['ge']} or more"
+            return f"{_number(bounds['ge'])} or more"
         case "greater_than":
-            return f"more than {bounds['gt']}"
+            return f"more than {_number(bounds['gt'])}"
         case "less_than_equal":
-            return f"{bounds['le']} or less"
+            return f"{_number(bounds['le'])} or less"
+        case "less_than":
+            return f"less than {_number(bounds['lt'])}"
         case "string_pattern_mismatch":
-            return f"a text of the form {bounds['pattern']}"
+            return PATTERNS.get(bounds["pattern"], f"a text of the form {bounds['pattern']}")
+        case "string_too_short":
+            return "a text" if bounds["min_length"] == 1 else f"a text of {bounds['min_length']} characters or more"
+        case "string_too_long":
+            return f"a text of {bounds['max_length']} characters or fewer"
         case "too_short":
             return f"{bounds['min_length']} or more of them"
         case "too_long":
             return f"{bounds['max_length']} of them or fewer"
     return KINDS.get(kind.partition("_")[0], "another value")
+
+
+def _number(bound: object) -> str:
+    return str(bound).removesuffix(".0")
+
+
+def _shown(value: object) -> str:
+    """The value for people: a text in quotation marks, so that '5' and 5 are two things."""
+    if value is None or value == "":
+        return "nothing"
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value)}"
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = " ".join(str(value).split())
+    if not isinstance(value, str):
+        return text
+    return repr(text) if len(text) <= SHOWN else f"{text[:CUT_TO] + '…'!r} of {len(text)} characters"
