@@ -70,9 +70,8 @@ class Databases:
     def give_back(self, name: str) -> None:
         """Ends whatever still uses the database, and empties it for the next test, or drops it when that cannot be."""
         kept = f"free_{uuid.uuid4().hex}"
-        while self._server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)).fetchall():
+        while not self._renamed(name, kept):
             time.sleep(0.005)  # PostgreSQL's own wait looks every 100 ms
-        self._do("ALTER DATABASE {} RENAME TO {}", name, kept)
         if self._tests < MOST_TESTS and self._emptied(kept):
             self._kept = kept
         else:
@@ -80,6 +79,16 @@ class Databases:
 
     def close(self) -> None:
         self._server.close()
+
+    def _renamed(self, name: str, kept: str) -> bool:
+        """Whether it has its new name; not while somebody is connected, who is sent away."""
+        if self._server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)).fetchall():
+            return False
+        try:
+            self._do("ALTER DATABASE {} RENAME TO {}", name, kept)
+        except psycopg.errors.ObjectInUse:  # somebody came in between
+            return False
+        return True
 
     def _emptied(self, name: str) -> bool:
         with psycopg.connect(self._url_of(name)) as database:
