@@ -22,10 +22,10 @@ dev: .venv/runtime
 	@exec $(BIN)/pressroom dev
 
 test: .venv/dev
-	$(BIN)/pytest -n 2 -m "not long"
+	$(BIN)/pytest -n 2 --dist worksteal -m "not long"
 
 test-long: .venv/dev
-	$(BIN)/pytest -n 2 -m long
+	$(BIN)/pytest -n 2 --dist worksteal -m long
 
 test-all: test test-long
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cache
 from threading import Barrier
 
 import numpy as np
@@ -37,12 +38,17 @@ from tests.samples import SITE, an_idea, site_applied
 NAME = "simulated/model@384"
 
 
+@cache
+def turn_into(dimension: int) -> NDArray[np.float64]:
+    """A turn of the 256 on-device dimensions into others, and a scale of three."""
+    return 3 * np.linalg.qr(np.random.default_rng(dimension).normal(size=(dimension, 256)))[0].T
+
+
 class Endpoint:
     """On-device vectors turned into a space of `dimension` and scaled, as an endpoint would send them. Knows what it was asked."""
 
     def __init__(self, dimension: int = 384) -> None:
-        turn = np.linalg.qr(np.random.default_rng(dimension).normal(size=(dimension, 256)))[0].T
-        self.turn = 3 * turn
+        self.turn = turn_into(dimension)
         self.asked: list[list[str]] = []
 
     def __call__(self, texts: Sequence[str]) -> list[list[float]]:
