@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("demo", "gateway", "drafts", "celery_drafts", "sampling", "hosted", "uploads", "source", "queue", "clustering")
+NAMES = ("demo", "gateway", "drafts", "celery_drafts", "sampling", "hosted", "uploads", "source", "queue", "kills", "clustering")
 
 
 def main() -> None:

@@ -1,14 +1,16 @@
-"""Fetching, hashing and indexing a video of nearly 2 GiB against a plain download, and the memory of it: `python -m bench.source`.
+"""Fetching, hashing and indexing a video of 2 GiB against a plain download, and the memory of it: `python -m bench.source`.
 
 The bucket is a static server on loopback in a process of its own, faster than any network: what a real download hides shows here. The plain
-download is boto3's, into a file, in the same chunks. Ours is `fetch`, with its hash on the way, then the start of the process that decodes
-and its index of all packets, as `take_apart` times them; frames are taken as well, and counted for the memory only.
+download is boto3's, into a file, in the same chunks. Ours is what the run does: `fetch` with its hash on the way, the process that decodes
+starting meanwhile, then what is left of that start and the index of all packets, as `take_apart` times them; frames are taken as well, and
+counted for the memory only. The two are measured in turn, and the median of the turns' ratios counts: the machine changes between turns.
 """
 
 import contextlib
 import multiprocessing
 import os
 import statistics
+import struct
 import tempfile
 import threading
 import time
@@ -24,19 +26,19 @@ from pydantic import SecretStr
 from bench.parts import line
 from bench.sampling import ffmpeg
 from pressroom.compliance.sampling import Sampling
-from pressroom.compliance.taking import Taken, take_apart
+from pressroom.compliance.taking import Decoder, Taken
 
 NAME = "source"
 MIB = 1 << 20
 MOST_BYTES = 2048 * MIB
-PIECE_S, PIECES, MEGABITS = 20, 16, 50
-TIMES = 2
+PIECE_S, PIECES, MEGABITS = 20, 17, 50
+TIMES = 3
 MOST_RATIO, MOST_MIB = 1.15, 600
 BUCKET, KEY = "bench", "film.mp4"
 
 
 def film(folder: Path) -> Path:
-    """Five minutes of 1080p at 50 Mbit/s: every byte of it is a packet's."""
+    """Nearly six minutes of 1080p at 50 Mbit/s, 2 GiB to the byte: all but the last MiB are packets'."""
     piece, whole = folder / "piece.mkv", folder / KEY
     picture = f"testsrc2=size=1920x1080:rate=30:duration={PIECE_S},noise=alls=40:allf=t"
     rate = f"-b:v {MEGABITS}M -minrate {MEGABITS}M -maxrate {MEGABITS}M -bufsize {MEGABITS}M".split()
@@ -44,6 +46,10 @@ def film(folder: Path) -> Path:
     tone = ("-f", "lavfi", "-i", f"sine=frequency=300:sample_rate=48000:duration={PIECE_S * PIECES}", "-c:a", "aac")
     ffmpeg("-stream_loop", str(PIECES - 1), "-i", str(piece), *tone, "-c:v", "copy", "-fs", str(MOST_BYTES - 8 * MIB), str(whole))
     piece.unlink()
+    with whole.open("r+b") as file:
+        room = MOST_BYTES - file.seek(0, os.SEEK_END)
+        file.write(struct.pack(">I4s", room, b"free"))  # a box that no player looks at
+        file.truncate(MOST_BYTES)
     return whole
 
 
@@ -84,6 +90,7 @@ def bucket(path: Path) -> Iterator[int]:
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=serve, args=(theirs, path), name="bucket", daemon=True)
     process.start()
+    theirs.close()  # so that its end is told where it cannot start
     try:
         yield ours.recv()
     finally:
@@ -146,9 +153,10 @@ def taken_in(port: int, folder: Path) -> tuple[float, Taken]:
 
     store = S3Store(Place(BUCKET, "", f"http://127.0.0.1:{port}", "us-east-1", SecretStr("key"), SecretStr("secret")))
     begin = time.perf_counter()
-    store.fetch(KEY, None, folder / KEY)
-    seconds = time.perf_counter() - begin
-    return seconds, take_apart(folder / KEY, folder / "media", Sampling())
+    with Decoder(Sampling()) as decoder:
+        store.fetch(KEY, None, folder / KEY)
+        seconds = time.perf_counter() - begin
+        return seconds, decoder.take_apart(folder / KEY, folder / "media")
 
 
 def main() -> None:
@@ -169,21 +177,21 @@ def main() -> None:
                 starts.append(taken.seconds["start"])
                 indexes.append(taken.seconds["index"])
     download, fetch, start, index = map(statistics.median, (downloads, fetches, starts, indexes))
-    whole = statistics.median(sum(each) for each in zip(fetches, starts, indexes, strict=True))
+    wholes = [sum(each) for each in zip(fetches, starts, indexes, strict=True)]
+    whole, ratios = statistics.median(wholes), [ours / plainly for ours, plainly in zip(wholes, downloads, strict=True)]
+    ratio = statistics.median(ratios)
     line(
         f"{NAME}.pass",
-        f"{size / MIB:.0f} MiB: {whole:.2f} s (fetch and hash {fetch:.2f}, start of the decoder {start:.2f}, index {index:.2f})",
-        f"{whole / download:.2f} × a plain download's {download:.2f} s on loopback ({size / MIB / download:.0f} MiB/s)",
+        f"{size / MIB:.0f} MiB: {whole:.2f} s (fetch and hash {fetch:.2f}, wait for the decoder {start:.2f}, index {index:.2f})",
+        f"{ratio:.2f} × ({', '.join(f'{each:.2f}' for each in ratios)}) a plain download's {download:.2f} s on loopback "
+        f"({size / MIB / download:.0f} MiB/s)",
         target=f"≤ {MOST_RATIO} ×",
-        met=whole <= MOST_RATIO * download,
+        met=ratio <= MOST_RATIO,
     )
     gigabit = size / 125e6  # what the wire alone takes
-    slow = max(download, gigabit) + (whole - download)
-    line(
-        f"{NAME}.gigabit",
-        f"the same at 1 Gbit/s, reckoned: {slow:.1f} s",
-        f"{slow / max(download, gigabit):.2f} × the download's {gigabit:.1f} s",
-    )
+    if gigabit > download:
+        slow = gigabit + (ratio - 1) * download
+        line(f"{NAME}.gigabit", f"the same at 1 Gbit/s, reckoned: {slow:.1f} s", f"{slow / gigabit:.2f} × the download's {gigabit:.1f} s")
     line(
         f"{NAME}.memory",
         f"{most:.0f} MiB at most, this process and the decoder's together",

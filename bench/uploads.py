@@ -7,10 +7,11 @@ processes of their own, forked from one that has imported what a code server has
 import datetime as dt
 import multiprocessing
 import os
+import sqlite3
 import statistics
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -128,14 +129,10 @@ def partitions() -> list[str]:
 
 def forget(store: Store) -> None:
     """As before the first tick: no video is booked, and no partition there. The older uploads of the window have been screened."""
-    from cli.executing import dagster_instance
-    from content_assets.partitions import VIDEOS
-
     with store.transaction() as session:
         session.execute(sa.delete(VideoRow).where(VideoRow.object_key >= dated(TODAY)))
-    with dagster_instance() as instance:
-        for key in instance.get_dynamic_partitions(VIDEOS):
-            instance.delete_dynamic_partition(VIDEOS, key)
+    with instance_file() as file:  # the instance itself deletes one at a time: 200 waits for the disk
+        file.execute("DELETE FROM dynamic_partitions WHERE partitions_def_name = 'videos'")
 
 
 def screened(store: Store) -> None:
@@ -184,23 +181,79 @@ def costs(store: Store, bucket: Crowded) -> float:
     return statistics.median(warm["first tick of a process"])
 
 
-def killed(store: Store, seconds: float) -> None:
+@contextmanager
+def in_the_booking(store: Store) -> Iterator[Callable[[], bool]]:
+    """The table of videos takes no row meanwhile: says whether a tick waits to write one."""
+    waits = sa.text("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'videos'::regclass)")
+    with store.transaction() as session:
+        session.execute(sa.text("LOCK TABLE videos IN SHARE MODE"))
+        yield lambda: bool(session.scalar(waits))
+
+
+@contextmanager
+def before_the_partitions(store: Store) -> Iterator[Callable[[], bool]]:
+    """Dagster's instance takes no partition meanwhile: says whether the uploads are booked."""
+    with instance_file() as file:
+        file.execute("BEGIN IMMEDIATE")
+        yield lambda: len(booked(store)) == NEW
+
+
+@contextmanager
+def before_the_runs(store: Store) -> Iterator[Callable[[], bool]]:
+    """Says whether the partitions are there. What the tick asks for then, nobody hears."""
+    with instance_file() as file:
+        yield lambda: file.execute("SELECT count(*) FROM dynamic_partitions WHERE partitions_def_name = 'videos'").fetchone()[0] == NEW
+
+
+def instance_file() -> AbstractContextManager[sqlite3.Connection]:
+    """The file in which Dagster's instance keeps its partitions."""
+    (path,) = Path(os.environ["BENCH_FOLDER"]).rglob("index.db")
+    return closing(sqlite3.connect(path, isolation_level=None))
+
+
+# Where a tick is killed, and what it has left there: videos booked and partitions.
+POINTS = {
+    "in the booking": (in_the_booking, (0, 0)),
+    "between booking and partitions": (before_the_partitions, (NEW, 0)),
+    "between partitions and runs": (before_the_runs, (NEW, NEW)),
+}
+
+
+def killed_at_each_point(store: Store) -> None:
+    """A line for each point: ticks killed there, each followed by one that is not."""
+    for name, (point, leaves) in POINTS.items():
+        exact = 0
+        for _ in range(KILLS):
+            forget(store)
+            with point(store) as there, ticking(None) as (process, _):
+                parts.wait_until(there, within_s=60, what=f"a tick {name}", look_every_s=0.001)
+                process.kill()
+                process.join()
+            if (left := (len(booked(store)), len(partitions()))) != leaves:
+                raise SystemExit(f"bench: a tick killed {name} left {left}, not {leaves}")
+            exact += is_exact(store, one_tick(None))
+        told_of(f"killed with -9 {name}", exact)
+
+
+def killed_anywhere(store: Store, seconds: float) -> None:
     """A line: ticks killed at moments spread over their time, each followed by one that is not."""
-    exact, done, stages = 0, 0, []
+    exact, stages = 0, []
     for number in range(KILLS):
         forget(store)
         with ticking(None) as (process, _):
             time.sleep(seconds * (number + 0.5) / KILLS)
             process.kill()
             process.join()
-            done += process.exitcode == 0
         stages.append((len(booked(store)), len(partitions())))
         exact += is_exact(store, one_tick(None))
     before, after = sum(not known for known, _ in stages), sum(there == NEW for _, there in stages)
+    told_of(f"killed at moments over their time ({before} had booked nothing, {after} had added the partitions)", exact)
+
+
+def told_of(what: str, exact: int) -> None:
     parts.line(
         f"{NAME}.killed",
-        f"{KILLS} ticks killed with -9 ({before} before the booking, {KILLS - before - after} between booking and partitions, "
-        f"{after} after, {done} had ended): the next tick has {NEW} uploads each once",
+        f"{KILLS} ticks {what}: the next tick has {NEW} uploads each once",
         f"{exact} of {KILLS} times",
         target=f"{KILLS} of {KILLS}",
         met=exact == KILLS,
@@ -231,7 +284,8 @@ def main() -> None:
         while len(one_tick(None).run_keys):  # the uploads of the days before
             screened(store)
         bucket.size = OBJECTS
-        killed(store, costs(store, bucket))
+        killed_anywhere(store, costs(store, bucket))
+        killed_at_each_point(store)
 
 
 if __name__ == "__main__":

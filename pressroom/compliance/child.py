@@ -1,7 +1,8 @@
 """The process in which an upload is decoded: `python -m pressroom.compliance.child`, started by `taking` and by nobody else.
 
-It reads its job, one JSON line, from standard input, and writes what it has, one JSON line each, to standard output, so that whatever
-happens to it, everything up to that moment is known. It has no key, no database and no network to offer to a file that takes it over.
+It reads two JSON lines from standard input, the rules when it starts and the video's place when that is there, and writes what it has, one
+JSON line each, to standard output, so that whatever happens to it, everything up to that moment is known. It has no key, no database and no
+network to offer to a file that takes it over.
 """
 
 import json
@@ -19,9 +20,8 @@ GRACE_S = 10
 
 
 def main() -> None:
-    job = json.loads(sys.stdin.buffer.readline())
-    _limit(job["rules"]["memory_mib"], job["rules"]["deadline_s"])
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    rules = json.loads(_line())
+    _limit(rules["memory_mib"])
     channel = os.fdopen(os.dup(1), "w", encoding="ascii", buffering=1)
     os.dup2(2, 1)  # a codec that prints does not print into the messages
 
@@ -29,7 +29,7 @@ def main() -> None:
         channel.write(json.dumps([kind, value]) + "\n")
 
     try:
-        _take(Path(job["path"]), Path(job["folder"]), job["rules"], tell)
+        _take(rules, tell)
     except MemoryError:
         tell("memory", None)
     except BrokenPipeError:
@@ -38,15 +38,22 @@ def main() -> None:
     os._exit(0)  # a thread waits on standard input, a codec may hang in its clean-up: nothing is left to be saved
 
 
-def _take(path: Path, folder: Path, given: dict[str, Any], tell: Any) -> None:
+def _line() -> bytes:
+    """What the parent says next. Does not return when the parent is gone."""
+    return sys.stdin.buffer.readline() or os._exit(1)
+
+
+def _take(given: dict[str, Any], tell: Any) -> None:
     from pressroom.compliance.pictures import look
     from pressroom.compliance.probe import read_index
     from pressroom.compliance.sampling import Sampling, missing_ms, plan_looks
     from pressroom.compliance.sound import listen
     from pressroom.errors import Refused
 
+    rules, job = Sampling.model_validate(given), json.loads(_line())
+    _end_with(rules.deadline_s)
     tell("started", None)
-    rules, begin = Sampling.model_validate(given), time.perf_counter()
+    path, folder, begin = Path(job["path"]), Path(job["folder"]), time.perf_counter()
     try:
         index = read_index(path, rules)
     except Refused as refused:
@@ -72,8 +79,8 @@ def _lap(tell: Any, stage: str, begin: float) -> float:
     return now
 
 
-def _limit(memory_mib: int, deadline_s: float) -> None:
-    """The system's own limits, where it has them: Windows has neither, macOS does not hold the first."""
+def _limit(memory_mib: int) -> None:
+    """The system's own limit, where it has one: Windows does not, macOS does not hold it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     if sys.platform != "win32":
         import resource
@@ -83,7 +90,13 @@ def _limit(memory_mib: int, deadline_s: float) -> None:
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _end_with(deadline_s: float) -> None:
+    """Ends the work behind its deadline, or with the parent."""
+    if sys.platform != "win32":
         signal.alarm(math.ceil(deadline_s) + GRACE_S)  # its default action ends a process inside of a codec too
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
 
 
 def _leave_with_parent() -> None:

@@ -123,7 +123,7 @@ def _walk(container: InputContainer, video: VideoStream, name: str, size: int, r
     picture = _FirstPicture(video)
     pts, keys, discarded = array("q"), bytearray(), bytearray()
     last_duration = 0
-    spans: dict[int, tuple[float, float]] = {}
+    spans: dict[int, tuple[int, int]] = {}
     packets = container.demux([video, audio] if audio is not None else [video])
     while True:
         try:
@@ -178,7 +178,8 @@ def _walk(container: InputContainer, video: VideoStream, name: str, size: int, r
         sample_rate=context.sample_rate if context else None,
         channels=context.channels if context else None,
     )
-    begin, end = min(low for low, _ in spans.values()), max(high for _, high in spans.values())
+    bases = {stream.index: float(stream.time_base or base) for stream in (video, audio) if stream is not None}
+    begin, end = min(low * bases[at] for at, (low, _) in spans.items()), max(high * bases[at] for at, (_, high) in spans.items())
     return Index(
         probe=probe,
         time_base=base,
@@ -192,12 +193,13 @@ def _walk(container: InputContainer, video: VideoStream, name: str, size: int, r
     )
 
 
-def _stretch(spans: dict[int, tuple[float, float]], packet: "Packet[Any]", time: int) -> None:
-    """Widens what is known of the stream's extent, in seconds of the file's clock."""
-    base = float(packet.time_base)
-    low, high = time * base, (time + (packet.duration or 0)) * base
-    before = spans.get(packet.stream_index)
-    spans[packet.stream_index] = (min(low, before[0]), max(high, before[1])) if before else (low, high)
+def _stretch(spans: dict[int, tuple[int, int]], packet: "Packet[Any]", time: int) -> None:
+    """Widens what is known of the stream's extent, in units of its time base: a fraction made for each packet takes as long as the rest."""
+    end, known = time + (packet.duration or 0), spans.get(packet.stream_index)
+    if known is None:
+        spans[packet.stream_index] = (time, end)
+    elif time < known[0] or end > known[1]:
+        spans[packet.stream_index] = (min(time, known[0]), max(end, known[1]))
 
 
 def _indexed(pts: "array[int]", keys: bytearray, discarded: bytearray, base: Fraction) -> tuple[int, "array[int]", list[int]]:

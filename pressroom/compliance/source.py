@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from pressroom.compliance.desk import VideoDesk
 from pressroom.compliance.intake import WORDS_ENDING
 from pressroom.compliance.sampling import Sampling
-from pressroom.compliance.taking import Taken, take_apart
+from pressroom.compliance.taking import Decoder, Taken
 from pressroom.errors import Permanent, Refused
 from pressroom.inference.types import Media, Progress
 from pressroom.records import Coverage, Frame, Near, Signal, Video
@@ -64,11 +64,12 @@ def _take_in(desk: VideoDesk, rules: Sampling, progress: Progress | None) -> Sou
     if upload.size > rules.most_bytes:  # before its bytes cost anything
         raise Refused(f"it has {upload.size / GIB:.2f} GiB, over the limit of {rules.most_bytes / GIB:g} GiB")
     path, begin = desk.folder / "source", time.perf_counter()
-    fetched = desk.objects.fetch(upload.object_key, upload.version, path)
-    seconds = {"fetch": time.perf_counter() - begin}
-    if desk.store.retrying(lambda session: book_bytes(session, video, fetched.sha256)):
-        return Source(desk.end("duplicate"))
-    taken = take_apart(path, desk.folder / _MEDIA, rules, progress)
+    with Decoder(rules) as decoder:  # starts while the bytes come
+        fetched = desk.objects.fetch(upload.object_key, upload.version, path)
+        seconds = {"fetch": time.perf_counter() - begin}
+        if desk.store.retrying(lambda session: book_bytes(session, video, fetched.sha256)):
+            return Source(desk.end("duplicate"))
+        taken = decoder.take_apart(path, desk.folder / _MEDIA, progress)
     path.unlink()
     begin = time.perf_counter()
     _keep(desk, taken)

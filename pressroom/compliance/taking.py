@@ -35,8 +35,8 @@ OUT_OF_MEMORY = ("MemoryError", "can't start new thread", "Cannot allocate memor
 class Taken(Record):
     """A video taken apart. Frames are JPEGs `key` under `large`, `small` and `thumb` of the folder; times are ms from the first frame.
 
-    `loudness` is dBFS for each second of `audio`. `complete` is false where the work ended early: the coverages say
-    why, and how far it came.    `seconds` are the wall-clock seconds of each stage: start, index, sound, pictures.
+    `loudness` is dBFS for each second of `audio`. `complete` is false where the work ended early: the coverages say why, and how far it
+    came. `seconds` are the wall-clock seconds of each stage: start (how long the video waited for the process), index, sound, pictures.
     """
 
     probe: Probe
@@ -86,39 +86,62 @@ class _Account:
 
 
 def take_apart(path: Path, folder: Path, rules: Sampling, progress: Progress | None = None) -> Taken:
-    """Frames, sound and measurements of the video at `path`, written under `folder`.
+    """What `Decoder.take_apart` gives for a file that is here already."""
+    with Decoder(rules) as decoder:
+        return decoder.take_apart(path, folder, progress)
 
-    A video that stops decoding, or for which time or memory run out, gives what it gave: `complete` is then false. Raises Refused, with
-    the reason for its owner, when the file is not a video that can be screened; Transient when the machine and not the file is in the way.
+
+class Decoder:
+    """A process that takes one video apart, and is gone at the end of the block, whatever happened in it.
+
+    It starts with the block and waits for its video: its start, a second of imports, passes while the video is fetched.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    account, last = _Account(), deque[str](maxlen=LAST_LINES)
-    begin = time.perf_counter()
-    child = _start()
-    overdue = threading.Event()
 
-    def end() -> None:
-        overdue.set()
-        child.kill()
+    def __init__(self, rules: Sampling) -> None:
+        self._rules = rules
+        self._account = _Account()
+        self._last = deque[str](maxlen=LAST_LINES)
 
-    clock = threading.Timer(rules.deadline_s, end)
-    clock.daemon = True
-    reader = threading.Thread(target=_keep_last, args=(child.stderr, last), daemon=True)
-    try:
-        clock.start()
-        reader.start()
-        _send(child, {"path": str(path.absolute()), "folder": str(folder.absolute()), "rules": rules.model_dump(mode="json")})
-        _listen(child, account, begin, progress)
-        status = child.wait()
-    finally:
-        clock.cancel()
-        child.kill()
-        child.wait()
-        reader.join(timeout=1)
-        for pipe in (child.stdin, child.stdout, child.stderr):
+    def __enter__(self) -> "Decoder":
+        self._child = _start()
+        self._reader = threading.Thread(target=_keep_last, args=(self._child.stderr, self._last), daemon=True)
+        self._reader.start()
+        _send(self._child, self._rules.model_dump(mode="json"))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._child.kill()
+        self._child.wait()
+        self._reader.join(timeout=1)
+        for pipe in (self._child.stdin, self._child.stdout, self._child.stderr):
             if pipe:
                 _close(pipe)
-    return _taken(account, folder, rules, _trouble(account, status, overdue.is_set(), rules, last))
+
+    def take_apart(self, path: Path, folder: Path, progress: Progress | None = None) -> Taken:
+        """Frames, sound and measurements of the video at `path`, written under `folder`. The deadline counts from here. Once for a decoder.
+
+        A video that stops decoding, or for which time or memory run out, gives what it gave: `complete` is then false. Raises Refused,
+        with the reason for its owner, when the file is not a video that can be screened; Transient when the machine and not the file is
+        in the way.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        child, begin, overdue = self._child, time.perf_counter(), threading.Event()
+
+        def end() -> None:
+            overdue.set()
+            child.kill()
+
+        clock = threading.Timer(self._rules.deadline_s, end)
+        clock.daemon = True
+        clock.start()
+        try:
+            _send(child, {"path": str(path.absolute()), "folder": str(folder.absolute())})
+            _listen(child, self._account, begin, progress)
+            status = child.wait()
+        finally:
+            clock.cancel()
+        self._reader.join(timeout=1)  # what it said last
+        return _taken(self._account, folder, self._rules, _trouble(self._account, status, overdue.is_set(), self._rules, self._last))
 
 
 def _start() -> "subprocess.Popen[bytes]":
@@ -131,13 +154,13 @@ def _start() -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=source, env=environment)
 
 
-def _send(child: "subprocess.Popen[bytes]", job: dict[str, Any]) -> None:
+def _send(child: "subprocess.Popen[bytes]", message: dict[str, Any]) -> None:
     assert child.stdin
     try:
-        child.stdin.write(json.dumps(job).encode() + b"\n")
+        child.stdin.write(json.dumps(message).encode() + b"\n")
         child.stdin.flush()  # and stays open: its end is our death
     except BrokenPipeError:
-        return  # it died at once; its status says of what
+        return  # it died; its status says of what
 
 
 def _listen(child: "subprocess.Popen[bytes]", account: _Account, begin: float, progress: Progress | None) -> None:
@@ -181,6 +204,8 @@ def _trouble(account: _Account, status: int, overdue: bool, rules: Sampling, las
         return f"Decoding needs more than the {rules.memory_mib} MiB of memory it may use."
     if status in (-signal.SIGTERM, -signal.SIGINT):
         raise Transient("The process that decodes a video was told to stop.")
+    if status < 0 and "start" not in account.seconds:
+        raise Transient(f"The process that decodes a video was ended before it had seen it ({signal.Signals(-status).name}).")
     if status < 0:
         return f"The decoder crashed on it ({signal.Signals(-status).name})."
     said = next((line for line in reversed(last) if line.strip()), "")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from pydantic import SecretStr
 
@@ -122,6 +123,20 @@ def test_an_object_that_was_replaced_meanwhile_is_told(desk: MakeDesk, settings:
     (tmp_path / "objects" / OBJECT).write_bytes(b"another")
     with pytest.raises(Permanent, match=r"film\.mp4"):
         take_in(first, rules_of(settings))
+    assert not decoders(), "the one that was started meanwhile is gone"
+
+
+def test_the_decoder_of_a_duplicate_is_gone_unused(desk: MakeDesk, settings: Settings, tmp_path: Path) -> None:
+    path = film(tmp_path / "film.mp4", seconds=0.5, sound=None)
+    take_in(desk(path), rules_of(settings))
+    path.touch()  # the same bytes, uploaded again
+    source = take_in(desk(path, "run-2"), rules_of(settings))
+    assert (source.taken, source.video.state) == (None, "duplicate")
+    assert not decoders()
+
+
+def decoders() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if "pressroom.compliance.child" in child.cmdline()]
 
 
 def _with_little_room(database_url: str, key: str, objects: Path, folder: Path, most: int, told: "multiprocessing.Queue[str]") -> None:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from pressroom.compliance.sampling import Sampling
-from pressroom.compliance.taking import take_apart
+from pressroom.compliance.taking import Decoder, take_apart
 from pressroom.errors import Refused, Transient
 from tests import videos
 from tests.videos import Clip, Sound, make, moving, plain, scenes, still, tone, with_text
@@ -201,10 +201,33 @@ def test_no_key_of_ours_is_in_the_process_that_decodes(tmp_path: Path, monkeypat
 
 
 @pytest.mark.long
+def test_a_decoder_waits_for_its_video_and_its_deadline_counts_from_then(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.mp4", Clip(moving, seconds=1))
+    with Decoder(Sampling(deadline_s=10)) as decoder:
+        time.sleep(10.5)
+        assert decoder.take_apart(path, tmp_path / "out").complete
+    assert not children()
+
+
+def test_a_decoder_whose_video_never_comes_is_gone_with_its_block() -> None:
+    with Decoder(Sampling()):
+        assert children()
+    assert not children()
+
+
+def test_a_decoder_that_died_before_it_saw_its_video_says_nothing_against_that(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.mp4", Clip(moving, seconds=1))
+    with Decoder(Sampling()) as decoder:
+        children()[0].kill()
+        with pytest.raises(Transient, match=r"before it had seen it \(SIGKILL\)"):
+            decoder.take_apart(path, tmp_path / "out")
+
+
+@pytest.mark.long
 def test_the_process_leaves_when_the_one_that_started_it_is_killed(tmp_path: Path) -> None:
     path = make(tmp_path / "a.mp4", Clip(moving, seconds=200, size=(640, 360)))
     code = (
-        "import sys; from pathlib import Path; from pressroom.compliance.taking import take_apart;"
+        "import sys; from pathlib import Path; from pressroom.compliance.taking import Decoder, take_apart;"
         "from pressroom.compliance.sampling import Sampling;"
         "take_apart(Path(sys.argv[1]), Path(sys.argv[2]), Sampling(max_gap_s=0.01, min_gap_s=0), lambda *_: print('look', flush=True))"
     )

@@ -23,6 +23,7 @@ from pressroom.store.videos import video_id
 from simulators.replicate import ReplicateSimulator
 from tests.dagster.conftest import the_failure
 from tests.dagster.films import Intake, arrived, calm_film, film, hosted, report, screen, succeeded, upload, video
+from tests.dagster.killing import killed, lost_creates, stored_ids
 from tests.objects.conftest import bucket, s3, s3_port, the_wire, wire
 from tests.objects.wire import Wire
 from tests.processes import PROCESSES
@@ -131,42 +132,17 @@ def quick() -> Callable[[Any], Any]:
 # --- kill -9
 
 
-def _screen(folder: Path, environment: dict[str, str], key: str) -> None:
-    os.environ.clear()
-    os.environ.update(environment)
-    with dg.DagsterInstance.local_temp(str(folder), {"telemetry": {"enabled": False}}) as instance:
-        screen(instance, key)
-
-
-def killed(tmp_path: Path, key: str, when: Callable[[], bool]) -> None:
-    """A run of the video in a process of its own, which is killed as soon as `when` holds."""
-    process = PROCESSES.Process(target=_screen, args=(tmp_path / "instance", dict(os.environ), key))
-    process.start()
-    deadline = time.monotonic() + 60
-    while process.exitcode is None and not when():
-        assert time.monotonic() < deadline, "it never came so far"
-        time.sleep(0.005)
-    process.kill()
-    process.join()
-
-
-def lost_creates(store: Store) -> int:
-    """Predictions that may have been created, of which no id was stored."""
-    with store.transaction() as session:
-        lost = sa.text("SELECT count(*) FROM model_calls WHERE status = 'pending' AND remote_id IS NULL")
-        return int(session.execute(lost).scalar_one())
-
-
 FOUND = {("VIO.PHYSICAL", 2000), ("VIO.WEAPON", 2000)}
 
 
 def assert_resumed(instance: dg.DagsterInstance, store: Store, settings: Settings, simulator: ReplicateSimulator, key: str) -> None:
     """A new run of the video holds what a run without a fault gives, and has paid for no stored id twice."""
     assert not is_video_held(store, video_id(key)), "the dead hold nothing"
-    lost = lost_creates(store)
+    lost, stored = lost_creates(store), stored_ids(store)
     simulator.latency = 0
     succeeded(screen(instance, key))
     assert simulator.paid_twice <= lost, "a prediction whose id was stored was asked for again"
+    assert stored.items() <= stored_ids(store).items()
     first = report(settings, store, key)
     assert {(trigger["code"], trigger["start_ms"]) for trigger in first["triggers"] if trigger["modality"] == "visual"} == FOUND
     assert all(one["state"] == "analysed" and one["seconds"] == one["of_s"] for one in first["coverage"])
@@ -183,7 +159,7 @@ def test_a_run_that_is_killed_while_models_answer_is_taken_up_where_it_was(
 ) -> None:
     (key,) = arrived(instance, store, film(tmp_path))
     hosted.latency = 0.5
-    killed(tmp_path, key, lambda: hosted.count >= calls)
+    killed(tmp_path / "instance", key, lambda: hosted.count >= calls)
     assert video(store, key).state == "processing"
     assert_resumed(instance, store, settings, hosted, key)
 
@@ -198,7 +174,7 @@ def test_a_run_that_is_killed_anywhere_ends_in_the_same_report(
     dice = random.Random(seed)
     for _ in range(2):
         end = time.monotonic() + dice.uniform(0.2, 5)
-        killed(tmp_path, key, lambda end=end: time.monotonic() > end)  # type: ignore[misc]
+        killed(tmp_path / "instance", key, lambda end=end: time.monotonic() > end)  # type: ignore[misc]
     assert_resumed(instance, store, settings, hosted, key)
 
 
