@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pressroom.errors import Blocked, PressroomError
 from pressroom.inference.local import local_coverage
@@ -94,11 +94,27 @@ async def _detect(detector: Detector, runner: Runner | None, media: Media, progr
     if detector == "transcript" and media.audio_error:
         return Detection(failed.model_copy(update={"reason": media.audio_error}))
     try:
-        return await runner.detect(media, progress)
+        detection = await runner.detect(media, progress)
+        return replace(detection, coverage=_of_what_was_decoded(detection.coverage, media))
     except Blocked:
         raise
     except PressroomError as error:
         return Detection(failed.model_copy(update={"reason": f"{error}."}))
+
+
+def _of_what_was_decoded(coverage: Coverage, media: Media) -> Coverage:
+    """A detector that has looked at all frames has not looked at the half of the video that gave none."""
+    decoded = media.sound if coverage.detector == "transcript" else media.picture
+    if coverage.state != "analysed" or decoded is None or decoded.state != "analysed" or not decoded.reason:
+        return coverage
+    gap_s = coverage.largest_gap_s
+    bounds = {
+        "seconds": min(coverage.seconds, decoded.seconds),
+        "of_s": max(coverage.of_s, decoded.of_s),
+        "largest_gap_s": gap_s if gap_s is None else max(gap_s, decoded.of_s - coverage.of_s),
+        "reason": coverage.reason or decoded.reason,
+    }
+    return coverage.model_copy(update=bounds)
 
 
 def _flagged(media: Media, words: Words, looked: list[Looked]) -> Detection:

@@ -19,7 +19,17 @@ from pressroom.errors import Permanent, Refused
 from pressroom.inference.types import Media, Progress
 from pressroom.records import Coverage, Frame, Near, Signal, Video
 from pressroom.settings import Settings
-from pressroom.store.videos import begin_video, book_bytes, book_near, media_of, save_detection, save_media, save_words, video_by_key
+from pressroom.store.videos import (
+    begin_video,
+    book_bytes,
+    book_near,
+    coverages_of,
+    media_of,
+    save_detection,
+    save_media,
+    save_words,
+    video_by_key,
+)
 
 GIB = 1024**3
 MOST_WORDS = 20_000  # characters; platforms take 5,000
@@ -145,7 +155,7 @@ def open_media(desk: VideoDesk) -> Media:
 
     Raises Permanent when nothing was taken from it, or retention has deleted that.
     """
-    document = desk.store.retrying(lambda session: media_of(session, desk.video))
+    document, coverages = desk.store.retrying(lambda session: (media_of(session, desk.video), coverages_of(session, desk.video)))
     if document is None or desk.video.probe is None:
         raise Permanent(f"video {desk.video.key}: nothing was taken from it yet: materialise compliance/source_video first")
     media = desk.folder / _MEDIA
@@ -153,6 +163,7 @@ def open_media(desk: VideoDesk) -> Media:
     if not media.is_dir():
         with _disk(desk):
             _fetch(desk, media, audio)
+    decoded = {each.detector: each for each in coverages}
     return Media(
         item=f"video/{desk.video.sha256}",
         duration_ms=desk.video.probe.duration_ms,
@@ -162,6 +173,8 @@ def open_media(desk: VideoDesk) -> Media:
         speech=tuple((start, end) for start, end in document["speech"]),
         language=desk.site.language.split("-")[0],
         audio_error=document["audio_error"],
+        picture=decoded.get("picture"),
+        sound=decoded.get("sound"),
     )
 
 

@@ -20,7 +20,7 @@ class Media:
 
     `folder/large/<key>` is a frame with 1,280 px on the long side, `folder/small/<key>` with 640; neither is enlarged. `audio` is
     16-bit mono WAV at 16 kHz, None for a video without sound, or, with an `audio_error`, for one whose sound could not be decoded. `item`
-    names the video in ledgers.
+    names the video in ledgers. `picture` and `sound` say how much of it could be decoded: no detector has looked at more.
     """
 
     item: str
@@ -31,6 +31,8 @@ class Media:
     speech: tuple[tuple[int, int], ...] = ()
     language: str = "en"
     audio_error: str = ""
+    picture: Coverage | None = None
+    sound: Coverage | None = None
 
     def large(self, frame: Frame) -> Path:
         return self.folder / "large" / frame.key

@@ -78,6 +78,8 @@ def screen_file(
         speech=taken.speech,
         language=language,
         audio_error=audio_error(taken),
+        picture=taken.picture,
+        sound=taken.sound,
     )
     afford(media)
     looked = asyncio.run(look_at(media, runners, DETECTORS, words, lambda each: None, tick))

@@ -1,7 +1,7 @@
 """The detectors side by side: each for itself, and no error of one hides what the others found."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,8 @@ from pressroom.compliance.detecting import DETECTORS, Looked, Words, look_at
 from pressroom.errors import OverBudget, Permanent, Transient
 from pressroom.inference.types import Detection, Media, Progress
 from pressroom.records import Coverage, Detector, Signal
+from pressroom.safety.judging import judge
+from pressroom.safety.policy import policy
 
 MEDIA = Media("video/abc", 4000, (), Path("nowhere"))
 
@@ -53,6 +55,17 @@ def test_flagged_terms_follow_what_was_just_said_and_shown() -> None:
     assert "miracle cure" in told
     assert "guaranteed returns" in told
     assert found["flagged_terms"].detection.coverage.state == "analysed"
+
+
+def test_no_detector_has_looked_at_what_could_not_be_decoded() -> None:
+    """A file that says 20 s and ends after 4, its sound after 3: those who looked at every frame saw a fifth of it."""
+    picture = Coverage(detector="picture", state="analysed", seconds=4, of_s=20, largest_gap_s=2, reason="The file is cut off.")
+    sound = Coverage(detector="sound", state="analysed", seconds=3, of_s=20, reason="The sound ends after 3.0 of 20.0 s.")
+    found = looked_at(Says("transcript", "hello"), Says("screen_text"), media=replace(MEDIA, picture=picture, sound=sound))
+    told = {detector: found[detector].detection.coverage for detector in ("transcript", "screen_text", "flagged_terms")}
+    assert {detector: one.fraction for detector, one in told.items()} == {"transcript": 0.15, "screen_text": 0.2, "flagged_terms": 0.15}
+    assert told["screen_text"].reason == "The file is cut off."
+    assert judge((), told.values(), policy("default"), MEDIA.duration_ms)[1].outcome == "incomplete"
 
 
 def test_flagged_terms_alone_go_by_what_earlier_runs_have_read() -> None:
