@@ -44,6 +44,7 @@ from pressroom.store.videos import (
 
 # Without a policy nothing was judged: a video that was refused, or whose first upload's report stands.
 NO_POLICY = "none"
+FOLDER = "report/"  # in that of the video
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,8 @@ def make_video_report(desk: VideoDesk) -> Made:
     The pictures that it shows are kept beside it for good. Raises Permanent for a video that no policy has judged.
     """
     report = desk.store.retrying(lambda session: _report(session, desk))
-    folder = f"{desk.video.folder}report/"
-    pictures = _keep_evidence(desk, report, folder)
-    keys = {kind: f"{folder}report.{kind}" for kind in ("html", "json", "vtt")}
+    pictures = _keep_evidence(desk, report, f"{desk.video.folder}{FOLDER}")
+    keys = {kind: _key(desk.video, kind) for kind in ("html", "json", "vtt")}
     html = render_screening_html(report, thumbnail=lambda frame: pictures.get(frame.number))
     for kind, text in (("html", html), ("json", render_screening_json(report)), ("vtt", render_screening_vtt(report))):
         desk.objects.write(keys[kind], text.encode())
@@ -152,10 +152,15 @@ def _cost(session: Session, detections: list[DetectionRow]) -> Cost:
     )
 
 
+def _key(video: Video, kind: str) -> str:
+    return f"{video.folder}{FOLDER}report.{kind}"
+
+
 def _copy(session: Session, key: str, alike: float | None = None) -> Copy:
     other, _ = video_by_key(session, key)
     outcome, html_key = reports_of(session, other)
-    return Copy(key=key, name=other.upload.name, report=html_key, outcome=outcome, alike=alike)
+    # A video that came together with its copy may not have its report yet: it will be there.
+    return Copy(key=key, name=other.upload.name, report=html_key or _key(other, "html"), outcome=outcome, alike=alike)
 
 
 def _keep_evidence(desk: VideoDesk, report: ScreeningReport, folder: str) -> dict[int, bytes]:

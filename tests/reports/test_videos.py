@@ -55,8 +55,11 @@ def test_a_duplicate_is_linked_to_the_report_of_the_first(store: Store, tmp_path
         assert book_bytes(session, second.video, "ab" * 32) == first.video.key
         end_video(session, second.video, "duplicate")
     made = make_video_report(desk(store, tmp_path, "copy.mp4"))
-    assert made.report.duplicates.of
-    assert (made.report.duplicates.of.key, made.report.duplicates.of.report) == (first.video.key, None), "the first has no report yet"
+    assert (of := made.report.duplicates.of)
+    assert (of.key, of.outcome) == (first.video.key, None), "the first has no report yet"
+    with store.transaction() as session:
+        end_video(session, first.video, "refused", "it has no picture")
+    assert of.report == make_video_report(desk(store, tmp_path)).html_key
 
 
 def test_without_a_verdict_there_is_no_decision(store: Store, tmp_path: Path) -> None:
