@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
@@ -19,6 +19,7 @@ REACH_WITHIN_S = 5
 ENDS_SOON_DAYS = 90
 INSTEAD = "gpt-6-luna"  # what OpenAI names for gpt-4.1-mini (its list of deprecations, 2026-11); it costs a quarter of that
 ROOM_BYTES = 1_000_000_000  # a year of one site's drafts and reports is some 100 MB; the rest is the database's log and backups
+UNANSWERED = (OSError, ValueError, LookupError, TypeError, AttributeError)  # no answer, none in JSON, or JSON of another form
 MARKS = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "problem": "[red]✗[/]"}
 
 
@@ -61,6 +62,7 @@ def examine() -> Iterator[Finding]:
     yield from _addresses(settings)
     yield from _models(settings)
     yield from _detectors(settings)
+    yield from _hosted(settings)
     yield _dagster(settings)
     yield _settings(settings)
 
@@ -235,35 +237,71 @@ def ending(model: str, ends: dt.date, today: dt.date) -> Finding:
 
 
 def _endpoint(name: str, base: str, key: str, models: list[str]) -> Finding:
-    """Asks the endpoint for its models, which costs nothing. The key goes to this address only: redirects are not followed."""
+    """Asks the endpoint for its models, which costs nothing."""
+    where = _without_login(base)
+    try:
+        listed = {entry.get("id") for entry in _asked(f"{base.rstrip('/')}/models", key).get("data", [])}
+    except UNANSWERED as error:
+        return _unanswered(name, where, error, "OPENAI", secret="key", question="models", form="check that OPENAI_BASE_URL ends in /v1")
+    if missing := [model for model in models if listed and model not in listed]:
+        advice = "set PRESSROOM_LLM_MODEL or PRESSROOM_MODELS to what it has"
+        return Finding(name, "warning", f"{where} does not list {', '.join(missing)}", advice)
+    return Finding(name, "ok", f"{', '.join(models)} at {where}, key set")
+
+
+def _hosted(settings: "Settings") -> Iterator[Finding]:
+    """Asks the hosted detectors' endpoint whose token this is, which costs nothing. A setting that cannot be used is told elsewhere."""
+    from pressroom.errors import PressroomError
+    from pressroom.llm.urls import is_url
+
+    base, token = settings.replicate_base_url, settings.replicate_api_token
+    try:
+        is_asked = settings.hosted_inference and is_url(base)
+    except PressroomError:
+        return
+    if not is_asked or token is None:
+        return
+    name, where = "hosted detectors", _without_login(base)
+    try:
+        user = _asked(f"{base.rstrip('/').removesuffix('/v1')}/v1/account", token.get_secret_value())["username"]
+    except UNANSWERED as error:
+        yield _unanswered(name, where, error, "REPLICATE", secret="token", question="account", form="check REPLICATE_BASE_URL")
+    else:
+        yield Finding(name, "ok", f"reachable at {where}, token of {user}")
+
+
+def _asked(url: str, key: str) -> Any:
+    """The JSON document at `url`. The key goes to this address only: redirects are not followed. Raises one of UNANSWERED."""
     import json
-    import urllib.error
     import urllib.request
+    from http.client import HTTPException
 
     class Stay(urllib.request.HTTPRedirectHandler):
         def redirect_request(self, *_: object, **__: object) -> None:
             return None
 
-    where = _without_login(base)
     try:
-        request = urllib.request.Request(f"{base.rstrip('/')}/models", headers={"Authorization": f"Bearer {key}"})
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"})
         with urllib.request.build_opener(Stay).open(request, timeout=REACH_WITHIN_S) as answer:
-            listed = {entry.get("id") for entry in json.load(answer).get("data", [])}
-    except urllib.error.HTTPError as error:
+            return json.load(answer)
+    except HTTPException as error:
+        raise ValueError("what is there speaks no HTTP") from error
+
+
+def _unanswered(name: str, where: str, error: Exception, service: str, *, secret: str, question: str, form: str) -> Finding:
+    """An endpoint refuses the key, answers otherwise than hoped, or not at all: which of them, and what to do. `form` mends a URL."""
+    from urllib.error import HTTPError
+
+    if isinstance(error, HTTPError):
         if error.code in (401, 403):
-            return Finding(name, "problem", f"{where} refuses the key ({error.code})", "correct OPENAI_API_KEY")
-        return Finding(
-            name, "warning", f"{where} answers {error.code} to the question for its models", f"try it with {models[0]}, it may work"
-        )
-    except (ValueError, AttributeError):
-        return Finding(name, "warning", f"{where} does not list its models in the usual form", "check that OPENAI_BASE_URL ends in /v1")
-    except OSError as error:
+            return Finding(name, "problem", f"{where} refuses the {secret} ({error.code})", f"correct {service}_API_{secret.upper()}")
+        found = f"{where} answers {error.code} to the question for its {question}"
+        return Finding(name, "warning", found, f"try it, it may work; else {form}")
+    if isinstance(error, OSError):
         reason = getattr(error, "reason", error)
-        return Finding(name, "problem", f"{where} does not answer ({reason})", "correct OPENAI_BASE_URL, or look at the network")
-    if missing := [model for model in models if listed and model not in listed]:
-        advice = "set PRESSROOM_LLM_MODEL or PRESSROOM_MODELS to what it has"
-        return Finding(name, "warning", f"{where} does not list {', '.join(missing)}", advice)
-    return Finding(name, "ok", f"{', '.join(models)} at {where}, key set")
+        advice = f"correct {service}_BASE_URL, or look at the network"
+        return Finding(name, "problem", f"{where} cannot be reached: it does not answer ({reason})", advice)
+    return Finding(name, "warning", f"{where} does not tell its {question} in the usual form", form)
 
 
 def _dagster(settings: "Settings") -> Finding:

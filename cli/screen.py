@@ -1,6 +1,7 @@
 """`pressroom screen VIDEO`: a video file looked at, judged and reported, without a bucket."""
 
 import datetime as dt
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,9 +17,10 @@ from cli.output import JsonFlag, emit, err, out, say
 
 if TYPE_CHECKING:
     from pressroom.inference.types import Media, Runner
-    from pressroom.records import Detector, Tally
+    from pressroom.records import Coverage, Detector, Tally
     from pressroom.reports.files import Tick
     from pressroom.reports.screening import ScreeningReport
+    from pressroom.safety.replay import Screened
     from pressroom.settings import Settings
 
 
@@ -32,9 +34,12 @@ class FailOn(StrEnum):
 _FAILS = {FailOn.block: ("block",), FailOn.review: ("block", "review", "incomplete")}
 _STYLES = {"block": "bold red", "review": "yellow", "incomplete": "yellow", "clear": "green", "refused": "bold red"}
 _TRIGGERS_SHOWN = 12
+_HEARING = ("transcript", "sound")
+_LANGUAGE = r"^[a-z]{2}(-[A-Z]{2})?$"  # as that of a site
 # The folder under the system's temporary one, and the file in it that is locked while the command lives.
 FOLDER, LOCK = "pressroom-screen-", "in-use.lock"
 STARTS_WITHIN_S = 60  # from making the folder to holding its lock takes a millisecond; a minute is beyond any stall
+SIGNALS = "signals.json"  # what `pressroom risks diff --signals` reads
 
 
 def screen(
@@ -47,22 +52,28 @@ def screen(
     language: Annotated[str, typer.Option("--language", metavar="CODE", help="What is spoken, as en or de.")] = "en",
     json: JsonFlag = False,
 ) -> None:
-    """Screens one video: frames and sound, what is said, shown and seen in it, the risks that the policy names, and a report."""
+    """Screens one video: frames and sound, what is said, shown and seen in it, the risks that the policy names, and a report.
+
+    Beside the report, --out writes signals.json: what was found, for `pressroom risks diff FILE --signals`.
+    """
     from pressroom.compliance.detecting import Words
     from pressroom.compliance.source import rules_of
-    from pressroom.errors import Refused
+    from pressroom.errors import BadInput, Refused
     from pressroom.records import Tally
     from pressroom.reports.files import screen_file
     from pressroom.safety.policy import policy as load_policy
     from pressroom.settings import load_settings
+    from pressroom.wording import PATTERNS
 
+    if not re.fullmatch(_LANGUAGE, language):
+        raise BadInput(f"--language {language!r}: expected {PATTERNS[_LANGUAGE]}")
     settings = load_settings()
     rules = load_policy(policy or settings.policy or "default", settings.risks)
     if out_folder:
         _writable(out_folder)
     tally = Tally()
     with _work_folder() as folder, _runners(settings, tally) as (runners, afford), _bars() as tick:
-        report = screen_file(
+        report, screened = screen_file(
             video,
             folder,
             rules_of(settings),
@@ -75,11 +86,14 @@ def screen(
             tally=tally,
         )
         if out_folder:
-            _write(report, out_folder, folder)
+            _write(report, screened, out_folder, folder)
     if json:
         emit(report.model_dump(mode="json"))
-    elif report.state != "refused":
-        _show(report, out_folder)
+    else:
+        if report.state != "refused":
+            _show(report)
+        if out_folder:
+            out.print(f"report: {out_folder / 'report.html'}", soft_wrap=True, highlight=False)
     if report.state == "refused":
         raise Refused(f"{video}: {report.why}")
     if fail_on and report.outcome in _FAILS[fail_on]:
@@ -155,7 +169,10 @@ def _writable(folder: Path) -> None:
         raise BadInput(f"--out {folder}: cannot be made ({error.strerror})") from None
 
 
-def _write(report: "ScreeningReport", folder: Path, media: Path) -> None:
+def _write(report: "ScreeningReport", screened: "Screened | None", folder: Path, media: Path) -> None:
+    """The report's files, and what it was judged by in the form that `risks diff --signals` reads."""
+    from json import dumps
+
     from pressroom.errors import BadInput
     from pressroom.reports.screening_render import render_screening_html, render_screening_json, render_screening_vtt
 
@@ -163,11 +180,21 @@ def _write(report: "ScreeningReport", folder: Path, media: Path) -> None:
     try:
         for name, text in (("html", html), ("json", render_screening_json(report)), ("vtt", render_screening_vtt(report))):
             (folder / f"report.{name}").write_text(text, encoding="utf-8")
+        if screened:
+            document = {
+                "video": screened.video,
+                "duration_ms": screened.duration_ms,
+                "signals": [signal.model_dump(mode="json") for signal in screened.signals],
+                "coverage": [coverage.model_dump(mode="json") for coverage in screened.coverages],
+            }
+            (folder / SIGNALS).write_text(dumps(document, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        else:
+            (folder / SIGNALS).unlink(missing_ok=True)  # of another film, before
     except OSError as error:
         raise BadInput(f"--out {folder}: cannot be written ({error.strerror})") from None
 
 
-def _show(report: "ScreeningReport", folder: Path | None) -> None:
+def _show(report: "ScreeningReport") -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -175,10 +202,10 @@ def _show(report: "ScreeningReport", folder: Path | None) -> None:
 
     outcome = report.outcome or report.state
     out.print(Text.assemble((outcome, _STYLES.get(outcome, "bold")), f"  {report.why}"), soft_wrap=True)
+    is_silent = report.video.probe is not None and report.video.probe.audio_codec is None
     coverage = Table("detector", "looked at", "signals", box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for one in report.coverage:
-        seen = f"{one.fraction:.0%}" if one.state == "analysed" else f"not analysed ({one.state})"
-        coverage.add_row(one.detector, seen, str(report.signals.get(one.detector, 0)))
+        coverage.add_row(one.detector, _looked_at(one, is_silent), str(report.signals.get(one.detector, 0)))
     out.print(coverage)
     for one in report.coverage:
         if one.reason:
@@ -193,5 +220,9 @@ def _show(report: "ScreeningReport", folder: Path | None) -> None:
             say(f"and {more} more triggers: see the report")
     if report.cost.paid or report.cost.replayed:
         out.print(told_cost(report.cost), soft_wrap=True, highlight=False)
-    if folder:
-        out.print(f"report: {folder / 'report.html'}", soft_wrap=True, highlight=False)
+
+
+def _looked_at(coverage: "Coverage", is_silent: bool) -> str:
+    if is_silent and coverage.detector in _HEARING and coverage.state in ("analysed", "skipped"):
+        return "nothing to hear"
+    return f"{coverage.fraction:.0%}" if coverage.state == "analysed" else f"not analysed ({coverage.state})"

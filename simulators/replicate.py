@@ -1,4 +1,4 @@
-"""Replicate's HTTP API on loopback: predictions by version and by model, cancel, files, webhooks with their signature.
+"""Replicate's HTTP API on loopback: predictions by version and by model, cancel, files, the account, webhooks with their signature.
 
 Answers, latency, limits and failures are set by the caller: in a test through `ReplicateSimulator`, in another process through the command
 line and `POST /_control`; `GET /_stats` counts. It refuses what the real endpoint refuses: a missing token, an unknown version or model, an
@@ -212,6 +212,8 @@ class ReplicateSimulator(LoopbackServer):
                 return HttpReply.json(self._file_document(identifier))
             case "GET", ["models", owner, name, "versions", version] if self.versions.get(version) == f"{owner}/{name}":
                 return HttpReply.json(_version_document(version))
+            case "GET", ["account"]:
+                return HttpReply.json({"type": "user", "username": "simulated", "name": "Simulated", "github_url": None})
             case "GET", ["webhooks", "default", "secret"]:
                 return HttpReply.json({"key": SECRET})
         raise Refused(404, "Not found", "The requested resource could not be found.")

@@ -28,7 +28,7 @@ SOUND = "mp3,aac,flac,wav,aiff,amr,ac3,ape,caf"
 STILLS = "image2,gif,apng,jpeg_pipe,png_pipe,webp_pipe,bmp_pipe,tiff_pipe,gif_pipe,jpegxl_pipe,svg_pipe,webp_anim"
 OPTIONS = {"format_whitelist": f"{FORMATS},{SOUND},{STILLS}", "protocol_whitelist": "file"}
 STILL_BRANDS = frozenset({"heic", "heix", "mif1", "msf1", "avif", "avis"})
-MOST_HEADER_BYTES = 4096
+MOST_BOXES = 100_000  # outermost ones of an MP4: an hour in fragments of a second has 7,200; a file of empty boxes must not hold us up
 
 
 @dataclass
@@ -58,11 +58,35 @@ def open_video(path: Path) -> Iterator[InputContainer]:
     except MemoryError:
         raise
     except (av.FFmpegError, ValueError) as error:
-        if "moov atom" in str(error):  # MP4 and MOV keep their index at the end
-            raise Refused("The file is cut off: its index, at its end, is missing. Upload it again.") from error
+        _refuse_cut_off(path)
         raise Refused("The file is not a video, or it is damaged from its beginning on.") from error
     with container:
         yield container
+
+
+def _refuse_cut_off(path: Path) -> None:
+    if _lacks_index(path):
+        cause = "which usually means that the upload or the recording was cut off"
+        raise Refused(f"The video's index is missing, {cause}: upload it again, whole.")
+
+
+def _lacks_index(path: Path) -> bool:
+    """Whether an MP4 or MOV (it begins with an `ftyp` box, of no still picture) has no whole `moov` box, which mostly is its last."""
+    size, at = path.stat().st_size, 0
+    with path.open("rb") as file:
+        for number in range(MOST_BOXES):
+            file.seek(at)
+            head = file.read(16)
+            length, kind = int.from_bytes(head[:4]), head[4:8]
+            if number == 0 and (kind != b"ftyp" or head[8:12].decode("latin-1") in STILL_BRANDS):
+                return False
+            length = int.from_bytes(head[8:]) if length == 1 else length or size - at  # 1: it stands after the kind; 0: to the end
+            at += max(length, 8)
+            if kind == b"moov":
+                return at > size
+            if at >= size:
+                return True
+    return False
 
 
 def read_index(path: Path, rules: Sampling) -> Index:
@@ -74,7 +98,7 @@ def read_index(path: Path, rules: Sampling) -> Index:
         raise Refused(f"The file has {size / 1024**3:.2f} GiB; at most {rules.most_bytes / 1024**3:g} GiB are screened.")
     with open_video(path) as container:
         name = _container(container, path)
-        video = _video_stream(container)
+        video = _video_stream(container, path)
         if name not in rules.containers:
             raise Refused(f"The video's container is {name}; accepted are {', '.join(rules.containers)}.")
         # Known codecs only: a stream of another has no context to ask.
@@ -98,10 +122,11 @@ def _container(container: InputContainer, path: Path) -> str:
     return name
 
 
-def _video_stream(container: InputContainer) -> VideoStream:
+def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     """The largest stream of moving pictures; a cover picture is none. Raises Refused when there is none."""
     streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not streams:
+        _refuse_cut_off(path)  # in the middle of its index
         sound = bool(container.streams.audio)
         raise Refused("The file holds sound but no moving pictures." if sound else "The file is not a video: it holds no moving pictures.")
     return max(streams, key=lambda stream: (getattr(stream, "width", 0) or 0) * (getattr(stream, "height", 0) or 0))

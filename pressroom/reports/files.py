@@ -29,6 +29,7 @@ from pressroom.reports.screening import (
 )
 from pressroom.safety.judging import judge
 from pressroom.safety.policy import Policy
+from pressroom.safety.replay import Screened
 
 HERE = SiteName(slug="local", name="This machine")
 # What is at work (a stage or a detector), what it has done and what there is to do.
@@ -47,8 +48,9 @@ def screen_file(
     tick: Tick,
     afford: Callable[[Media], object] = lambda media: None,
     tally: Tally | None = None,
-) -> ScreeningReport:
-    """The report of the video at `path`; what is taken from it is left under `folder`. A refused video has a report too.
+) -> tuple[ScreeningReport, Screened | None]:
+    """The report of the video at `path` and what it was judged by; what is taken from it is left under `folder`. A refused video has a
+    report too, and nothing else.
 
     `afford` is told what the detectors will look at, before they do; on `tally` the runners count what is paid. Raises BadInput where
     there is no file, Transient where the machine is in the way, Blocked where there is no money for hosted models.
@@ -68,7 +70,7 @@ def screen_file(
     try:
         taken = take_apart(path, folder, sampling, lambda done, total: tick("frames", done, total))
     except Refused as refusal:
-        return screening_report(HERE, video, Refusal(str(refusal)), timings=timings)
+        return screening_report(HERE, video, Refusal(str(refusal)), timings=timings), None
     media = Media(
         item=f"video/{sha256}",
         duration_ms=taken.probe.duration_ms,
@@ -76,7 +78,7 @@ def screen_file(
         folder=folder,
         audio=taken.audio,
         speech=taken.speech,
-        language=language,
+        language=language.split("-")[0],
         audio_error=audio_error(taken),
         picture=taken.picture,
         sound=taken.sound,
@@ -85,25 +87,30 @@ def screen_file(
     looked = asyncio.run(look_at(media, runners, DETECTORS, words, lambda each: None, tick))
     timings |= taken.seconds | {each.detector: each.seconds for each in looked}
     video = video.model_copy(update={"probe": taken.probe})
-    return screening_report(HERE, video, _findings(taken, looked, rules), cost=_cost(looked, tally or Tally()), timings=timings)
+    screened = Screened(
+        video.name,
+        taken.probe.duration_ms,
+        signals=(*taken.signals, *(signal for each in looked for signal in each.detection.signals)),
+        coverages=(taken.picture, taken.sound, *(each.detection.coverage for each in looked)),
+    )
+    found = _findings(taken, looked, screened, rules)
+    return screening_report(HERE, video, found, cost=_cost(looked, tally or Tally()), timings=timings), screened
 
 
-def _findings(taken: Taken, looked: list[Looked], rules: Policy) -> Findings:
-    coverages = [taken.picture, taken.sound, *(each.detection.coverage for each in looked)]
-    signals = [*taken.signals, *(signal for each in looked for signal in each.detection.signals)]
-    triggers, verdict = judge(signals, coverages, rules, taken.probe.duration_ms)
+def _findings(taken: Taken, looked: list[Looked], screened: Screened, rules: Policy) -> Findings:
+    triggers, verdict = judge(screened.signals, screened.coverages, rules, screened.duration_ms)
     hosted = {each.detector for each in looked if each.detection.calls}
     return Findings(
         verdict=verdict,
         policy=PolicyUsed(name=rules.name, version=rules.version),
-        coverages=coverages,
+        coverages=screened.coverages,
         triggers=triggers,
-        signals=Counter(signal.detector for signal in signals),
+        signals=Counter(signal.detector for signal in screened.signals),
         frames=taken.frames,
         largest_gap_s=taken.largest_gap_ms / 1000,
         models=[
             ModelUsed(detector=each.detector, name=each.version, version=each.version, hosted=each.detector in hosted)
-            for each in coverages
+            for each in screened.coverages
             if each.version
         ],
     )

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 
 from cli.doctor import INSTEAD, doctor, ending
 from pressroom.llm.prices import price_of
+from simulators.replicate import ReplicateSimulator
 
 KEY = "sk-secret-of-mine"
 app = typer.Typer()
@@ -131,6 +133,49 @@ def test_the_key_is_not_carried_to_where_an_endpoint_redirects(environment: dict
         _, model = with_model(environment, base)
     assert shown == []
     assert model["state"] == "warning"
+
+
+def test_a_listener_that_speaks_no_http_is_a_warning(environment: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def greet() -> None:
+            with listener.accept()[0] as connection:
+                connection.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
+                connection.recv(4096)
+
+        threading.Thread(target=greet, daemon=True).start()
+        code, model = with_model(environment, f"http://127.0.0.1:{listener.getsockname()[1]}/v1")
+    assert (code, model["state"]) == (0, "warning")
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "code", "state", "found", "advice"),
+    [
+        ("", KEY, 0, "ok", "reachable at http://127.0.0.1:", ""),
+        ("/v1", KEY, 0, "ok", "token of simulated", ""),
+        ("", "r8_other", 2, "problem", "refuses the token (401)", "correct REPLICATE_API_TOKEN"),
+        ("/elsewhere", KEY, 0, "warning", "answers 404 to the question for", "try it, it may work; else check REPLICATE_BASE_URL"),
+    ],
+)
+def test_the_hosted_detectors_are_asked_whose_token_it_is(
+    environment: dict[str, str], path: str, token: str, code: int, state: str, found: str, advice: str
+) -> None:
+    with ReplicateSimulator(token=KEY) as simulator:
+        ended, checks = examined(environment, REPLICATE_API_TOKEN=token, REPLICATE_BASE_URL=simulator.base_url + path)
+    hosted = checks["hosted detectors"]
+    assert (ended, hosted["state"], hosted["advice"]) == (code, state, advice)
+    assert found in hosted["found"]
+
+
+def test_hosted_detectors_that_cannot_be_reached_are_a_problem_unless_nobody_asks_them(environment: dict[str, str]) -> None:
+    dead = {"REPLICATE_API_TOKEN": KEY, "REPLICATE_BASE_URL": "http://127.0.0.1:1"}
+    code, checks = examined(environment, **dead)
+    assert (code, checks["hosted detectors"]["state"]) == (2, "problem")
+    assert "cannot be reached" in checks["hosted detectors"]["found"]
+    assert "REPLICATE_BASE_URL" in checks["hosted detectors"]["advice"]
+    code, checks = examined(environment, **dead, PRESSROOM_INFERENCE="local")
+    assert code == 0
+    assert "hosted detectors" not in checks
 
 
 @pytest.mark.parametrize("url", ["htp:/x", "not a url"])

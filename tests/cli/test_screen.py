@@ -21,7 +21,8 @@ from pressroom.store.engine import Store
 from pressroom.store.tables import ModelCallRow
 from simulators.replicate import ReplicateSimulator
 from tests.cli.test_risks import Done
-from tests.dagster.films import TOKEN, calm_film, film
+from tests.cli.test_risks import pressroom as risks
+from tests.dagster.films import TOKEN, calm, calm_film, film
 from tests.videos import archive
 
 SCHEMA = json.loads((Path(__file__).resolve().parents[2] / "docs" / "compliance-report.schema.json").read_text(encoding="utf-8"))
@@ -133,6 +134,33 @@ def test_a_file_that_is_no_video_is_refused_with_a_report_and_one_line(pressroom
     assert (found["state"], found["outcome"]) == ("refused", None)
     assert all(one["state"] != "analysed" for one in found["coverage"])
     assert (tmp_path / "out" / "report.html").is_file()
+    assert pressroom("screen", path, "--out", tmp_path / "out").stdout == f"report: {tmp_path / 'out' / 'report.html'}\n"
+
+
+@pytest.mark.parametrize("language", ["klingon !!", "klingon", "EN", "en_GB", "en\n", ""])
+def test_what_is_no_language_is_one_line_before_any_work(pressroom: Any, tmp_path: Path, language: str) -> None:
+    done = pressroom("screen", tmp_path / "film.mp4", "--language", language)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"pressroom: --language {language!r}: expected a language such as en or pt-BR\n"
+
+
+def test_a_film_without_sound_has_nothing_to_hear(pressroom: Any, hosted: ReplicateSimulator, tmp_path: Path) -> None:
+    path = film(tmp_path, seconds=1.0, paint=calm, sound=None)
+    lines = pressroom("screen", path, "--language", "pt-BR").stdout.splitlines()
+    told = {name: next(line for line in lines if line.startswith(f"{name} ")) for name in ("transcript", "sound", "picture")}
+    assert ["nothing to hear" in line for line in told.values()] == [True, True, False]
+
+
+def test_risks_diff_reads_what_screen_has_written(pressroom: Any, hosted: ReplicateSimulator, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    found = document(pressroom("screen", film(tmp_path), "--json", "--out", out))
+    (tmp_path / "none.yaml").write_text("actions: {VIO.PHYSICAL: pass, VIO.WEAPON: pass}\nextends: default")
+    compared = risks("diff", tmp_path / "none.yaml", "--signals", out / "signals.json", "--json")
+    (video,) = json.loads(compared.stdout)["videos"]
+    assert (video["video"], video["outcome"]["before"]) == ("film.mp4", found["outcome"])
+    changed = {change["code"] for change in video["changes"]}
+    assert changed == {"VIO.PHYSICAL", "VIO.WEAPON"}
+    assert len(video["changes"]) + video["same"] == len(found["triggers"])
 
 
 @pytest.mark.parametrize("kind", ["missing", "folder"])

@@ -138,9 +138,19 @@ def test_a_codec_that_is_not_known_here_is_refused(tmp_path: Path) -> None:
     assert "cannot be" in refusal(tmp_path / "b.mp4") or "not known here" in refusal(tmp_path / "b.mp4")
 
 
-def test_a_file_cut_off_before_its_index_is_refused(tmp_path: Path) -> None:
-    path = videos.truncated(tmp_path / "b.mp4", make(tmp_path / "a.mp4", Clip(moving)))
-    assert refusal(path).startswith("The file is not a video, or it is damaged")
+@pytest.mark.parametrize(("name", "share"), [("a.mp4", 0.5), ("a.mov", 0.5), ("a.mp4", 0.99)], ids=["mp4", "mov", "in its index"])
+def test_a_file_cut_off_before_the_end_of_its_index_is_refused_with_what_to_do(tmp_path: Path, name: str, share: float) -> None:
+    path = videos.truncated(tmp_path / "cut.bin", make(tmp_path / name, Clip(moving)), share)
+    assert refusal(path) == (
+        "The video's index is missing, which usually means that the upload or the recording was cut off: upload it again, whole."
+    )
+
+
+@pytest.mark.parametrize("brand", [b"isom", b"heic"])
+def test_an_index_that_is_whole_or_that_a_picture_never_has_is_not_missed(tmp_path: Path, brand: bytes) -> None:
+    boxes = [(b"ftyp", brand + bytes(4)), (b"moov", bytes(99))][: 2 if brand == b"isom" else 1]
+    (tmp_path / "a.mp4").write_bytes(b"".join((len(body) + 8).to_bytes(4, "big") + kind + body for kind, body in boxes))
+    assert "index" not in refusal(tmp_path / "a.mp4")
 
 
 def test_a_file_cut_off_in_the_middle_is_read_up_to_there(tmp_path: Path) -> None:

@@ -168,6 +168,14 @@ def test_only_the_right_token_is_let_in(simulator: ReplicateSimulator) -> None:
     with pytest.raises(ReplicateError) as refused:
         wrong.predictions.create(version=NSFW, input={"image": picture("red")})
     assert refused.value.status == 401
+    with pytest.raises(ReplicateError) as refused:
+        wrong.accounts.current()
+    assert refused.value.status == 401
+
+
+def test_it_says_whose_token_it_is(client: replicate.Client) -> None:
+    account = client.accounts.current()
+    assert (account.type, account.username) == ("user", "simulated")
 
 
 def test_more_creates_than_the_account_may_make_are_told_when_to_come_back(simulator: ReplicateSimulator, plain: httpx.Client) -> None:
