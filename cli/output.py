@@ -16,7 +16,12 @@ from pressroom.errors import BadInput, PressroomError
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else.")]
 
+# A file or another program has no edge to wrap at: Rich would take 80 columns, and break the cells of a table. COLUMNS holds there too.
+_NO_EDGE = 10_000
+
 out = Console()
+if not out.is_terminal and "COLUMNS" not in os.environ:
+    out.width = _NO_EDGE
 err = Console(stderr=True)
 
 
@@ -50,7 +55,8 @@ def guarded(app: typer.Typer) -> int:
         code = app(standalone_mode=False)  # typer.Exit comes back as its code, a command as None
         return code if isinstance(code, int) else 0
     except PressroomError as error:
-        say(f"pressroom: {' '.join(str(error).split())}")
+        for line in getattr(error, "lines", (str(error),)):  # a file's mistakes have one line each
+            say(f"pressroom: {' '.join(line.split())}")
         return error.exit_code
     except (typer.Abort, KeyboardInterrupt):
         say("pressroom: cancelled")

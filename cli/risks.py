@@ -35,7 +35,7 @@ def check(
 
     Exit code 0: it can be used; 2: it cannot, with one line for each mistake.
     """
-    _without_mistakes(lambda: _check(file, dictionaries, json))
+    _check(file, dictionaries, json)
 
 
 @app.command()
@@ -58,7 +58,7 @@ def diff(
     """
     paths = signals
     stored = (lambda: map(read_screened, paths)) if paths else (lambda: _stored(site))
-    _without_mistakes(lambda: show_diff(file, file2, stored, json))
+    show_diff(file, file2, stored, json)
 
 
 def _stored(site: str | None) -> "Iterator[Screened]":
@@ -122,18 +122,6 @@ def read_screened(path: Path) -> "Screened":
         where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
         raise BadInput(f"{path}: {kind}{where}: {complaint(first)}") from None
     return Screened(str(document.get("video") or path.stem), document["duration_ms"], found, coverages)
-
-
-def _without_mistakes(work: Callable[[], None]) -> None:
-    """Every mistake of a file is a line of its own; then exit code 2."""
-    from pressroom.safety.reading import Mistakes
-
-    try:
-        work()
-    except Mistakes as error:
-        for line in error.lines:
-            say(f"pressroom: {line}")
-        raise typer.Exit(error.exit_code) from None
 
 
 def _check(file: Path | None, folder: Path | None, json: bool) -> None:
@@ -250,10 +238,17 @@ def _show_diff(old: "Policy", new: "Policy", found: "list[tuple[str, Comparison]
     if rows:
         out.print(table)
     if len(rows) > SHOWN:
-        say(f"{len(rows) - SHOWN:,} more changes; --json has all")
+        say(f"{counted(len(rows) - SHOWN, 'more change')}; --json has all")
     for (before, after), count in sorted(moves(one for _, one in found).items()):
-        say(f"{count:,} {'video' if count == 1 else 'videos'}: {before}" + ("" if before == after else f" becomes {after}"))
-    say(f"{old.version} against {new.version}: {len(rows):,} changes, {sum(one.same for _, one in found):,} triggers stay as they are")
+        say(f"{counted(count, 'video')}: {before}" + ("" if before == after else f" becomes {after}"))
+    same = sum(one.same for _, one in found)
+    stay = f"{counted(same, 'trigger')} {'stays as it is' if same == 1 else 'stay as they are'}"
+    say(f"{old.version} against {new.version}: {counted(len(rows), 'change')}, {stay}")
+
+
+def counted(number: int, what: str) -> str:
+    """`1 change`, `2 changes`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _rows(found: "list[tuple[str, Comparison]]") -> Iterator[tuple[str, ...]]:

@@ -30,7 +30,7 @@ app = typer.Typer(
 AsFlag = Annotated[str | None, typer.Option("--as", metavar="USER", help="Who acts; default: the user of this system.")]
 VersionFlag = Annotated[int | None, typer.Option(help="Save only if the task is still at this version.", show_default=False)]
 TaskArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the task, or at least its first 8 characters.")]
-ReasonFlag = Annotated[str, typer.Option(help="Why.", show_default=False)]
+ReasonFlag = Annotated[str, typer.Option(help="Why; always needed.", show_default=False)]
 MOST_LISTED = 100
 MOST_STRANDED = 5  # videos without a report, below the list
 FAILURE_TOLD = dt.timedelta(days=14)  # beyond, what was taken from a failed video has gone as well (PRESSROOM_KEEP_FAILED_DAYS)
@@ -155,7 +155,7 @@ def label(
     code: Annotated[str | None, typer.Option(help="The right risk code (wrong_code, missed).")] = None,
     start: Annotated[str | None, typer.Option("--from", help="Where it begins: 1:23.5 or 83.5 (wrong_time, missed).")] = None,
     end: Annotated[str | None, typer.Option("--to", help="Where it ends.")] = None,
-    reason: ReasonFlag = "",
+    reason: Annotated[str, typer.Option(help="Why; needed for reject.", show_default=False)] = "",
     version: VersionFlag = None,
     who: AsFlag = None,
     json: JsonFlag = False,
@@ -190,7 +190,7 @@ def withdraw(
 def decide(
     task: TaskArgument,
     verdict: Annotated[str, typer.Argument(help="approved, rejected or changes_needed.")],
-    reason: ReasonFlag = "",
+    reason: Annotated[str, typer.Option(help="Why; needed for every verdict.", show_default=False)] = "",
     version: VersionFlag = None,
     who: AsFlag = None,
     json: JsonFlag = False,
@@ -369,6 +369,9 @@ def milliseconds(text: str) -> int:
     if not found:
         raise BadInput(f"'{text}' is no place in a video: write seconds (83.5), or hours and minutes before them (1:23.5, 0:01:23.5)")
     hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    units = text.count(":")
+    if (units and seconds >= 60) or (units == 2 and minutes >= 60):
+        raise BadInput(f"'{text}' is no place in a video: below 60 seconds in a minute, and below 60 minutes in an hour")
     return round(1000 * (3600 * hours + 60 * minutes + seconds))
 
 

@@ -66,6 +66,7 @@ def _sit(desk: Desk, task: Task, codes: dict[str, str | None]) -> bool:
             sitting.give_back()
             if isinstance(ended, KeyboardInterrupt):
                 raise
+            out.print()  # the prompt's line has no end yet
             return False
     return True
 

@@ -115,7 +115,8 @@ def letter(message: Message, *, sender: str, to: Sequence[str]) -> EmailMessage:
     mail["Message-ID"] = f"<{message.id}@pressroom>"
     mail["Date"] = format_datetime(message.created_at)
     mail["From"] = address(sender, "PRESSROOM_MAIL_FROM")
-    mail["To"] = [address(each, "PRESSROOM_MAIL_TO") for each in to] or "undisclosed-recipients:;"
+    if to:  # RFC 5322 asks for none: a file that is for nobody yet says so by having no To
+        mail["To"] = [address(each, "PRESSROOM_MAIL_TO") for each in to]
     mail["Subject"] = _shortened(subject)
     mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: absence notes do not answer it
     # Quoted-printable passes every server: lines of any length, and those that take seven bits only.

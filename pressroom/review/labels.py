@@ -106,9 +106,11 @@ def _checked(remark: Remark, triggers: dict[int, Trigger], codes: Collection[str
         if remark.trigger is not None:
             raise BadInput(f"a missed trigger has no number yet: give its code and range, not {remark.trigger}")
         return remark.model_copy(update=_reason(remark) | {"code": _code(remark, codes)} | _range(remark, duration_ms))
-    trigger = triggers.get(remark.trigger) if remark.trigger is not None else None
+    known = f"there are {min(triggers)} to {max(triggers)}" if triggers else "this video has none"
+    if remark.trigger is None:
+        raise BadInput(f"{remark.kind} needs the number of a trigger; {known}")
+    trigger = triggers.get(remark.trigger)
     if trigger is None:
-        known = f"there are {min(triggers)} to {max(triggers)}" if triggers else "this video has none"
         raise BadInput(f"trigger {remark.trigger}: no trigger has this number; {known}")
     whole: dict[str, Any] = {"code": trigger.code, "start_ms": trigger.start_ms, "end_ms": trigger.end_ms}
     if remark.kind == "wrong_code":
@@ -124,13 +126,14 @@ def _checked(remark: Remark, triggers: dict[int, Trigger], codes: Collection[str
 
 def _reason(remark: Remark) -> dict[str, str]:
     if remark.reason or remark.kind == "reject":
-        return {"reason": reasoned(remark.reason, f"{remark.kind} of trigger {remark.trigger}")}
+        return {"reason": reasoned(remark.reason, remark.kind if remark.trigger is None else f"{remark.kind} of trigger {remark.trigger}")}
     return {}
 
 
 def _code(remark: Remark, codes: Collection[str]) -> str:
     if remark.code is None or remark.code not in codes:
-        raise BadInput(f"{remark.kind} needs a risk code, not {remark.code!r}; known are {', '.join(sorted(codes))}")
+        given = "" if remark.code is None else f", not {remark.code!r}"
+        raise BadInput(f"{remark.kind} needs a risk code{given}; known are {', '.join(sorted(codes))}")
     return remark.code
 
 
@@ -138,5 +141,6 @@ def _range(remark: Remark, duration_ms: int | None) -> dict[str, int]:
     start, end = remark.start_ms, remark.end_ms
     if start is None or end is None or not 0 <= start < end <= (duration_ms or 0):
         length = f"0 to {duration_ms} ms" if duration_ms else "but its length is not known"
-        raise BadInput(f"{remark.kind} needs a range inside the video ({length}), the start before the end; not {start} to {end} ms")
+        given = f"not {start} to {end} ms" if start is not None and end is not None else "give both"
+        raise BadInput(f"{remark.kind} needs a range inside the video ({length}), the start before the end; {given}")
     return {"start_ms": start, "end_ms": end}

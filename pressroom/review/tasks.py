@@ -40,25 +40,36 @@ class Person:
 
 
 class Conflict(Blocked):
-    """Somebody or something else changed the task first: nothing was written. The message shows both states.
+    """The task is not the person's to write to, or not at the version they saw: nothing was written. The message says who holds it, or
+    to claim it first; for a task that was changed or is over it shows both states.
 
     `wish` is what was to be written, on version `version` of the task (None: on whichever stands); `now` is the task as it is, with the
     `labels` that stand.
     """
 
     def __init__(self, wish: str, version: int | None, now: Task, labels: Sequence[Label] = ()) -> None:
-        yours = wish if version is None else f"{wish}, on version {version}"
-        super().__init__(f"task {str(now.id)[:8]} has changed, nothing was written. Yours: {yours}. Now: {described(now, labels)}")
+        task, is_stale = f"task {str(now.id)[:8]}", version not in (None, now.version)
+        if is_stale or not is_undecided(now):
+            yours = wish if version is None else f"{wish}, on version {version}"
+            changed = " has changed" if is_stale else ""
+            super().__init__(f"{task}{changed}: nothing was written. Yours: {yours}. Now: {described(now, labels)}")
+        elif now.is_held:
+            super().__init__(f"{task}: nothing was written; {now.holder} holds it{_until(now)}")
+        else:
+            super().__init__(f"{task}: nothing was written; claim it first: pressroom tasks claim {str(now.id)[:8]}")
         self.wish, self.version, self.now, self.labels = wish, version, now, tuple(labels)
 
 
 def described(task: Task, labels: Iterable[Label] = ()) -> str:
     """One line on where a task stands."""
     where = task.state if task.state != "claimed" else f"{'held' if task.is_held else 'last held'} by {task.holder}"
-    if task.is_held and task.lease_until:
-        where += f" until {task.lease_until.astimezone(dt.UTC):%H:%M:%S} UTC"
+    where += _until(task)
     said = ", ".join(f"{label.trigger or 'missed'} {label.kind} ({label.author})" for label in labels)
     return f"version {task.version}, {where}" + (f", labels: {said}" if said else "")
+
+
+def _until(task: Task) -> str:
+    return f" until {task.lease_until.astimezone(dt.UTC):%H:%M:%S} UTC" if task.is_held and task.lease_until else ""
 
 
 def reasoned(reason: str, of: str) -> str:
@@ -228,8 +239,8 @@ def release(session: Session, task_id: uuid.UUID, person: Person, *, version: in
 
 def skip(session: Session, task_id: uuid.UUID, person: Person, reason: str, *, version: int | None = None) -> Task:
     """Gives the task to somebody else: `person` gets it again only by its id. Raises BadInput without a reason, Conflict as `release`."""
+    row = held(session, task_id, person, f"skip it ({reason})", version)
     why = reasoned(reason, "a skip")
-    row = held(session, task_id, person, f"skip it ({why})", version)
     row.skipped_by = sorted({*row.skipped_by, person.name})
     return _give_back(session, row, person, "skipped", reason=why)
 
@@ -241,8 +252,8 @@ def escalate(
 
     Raises BadInput without a reason or when the task is for another role already, Conflict as `release`.
     """
+    row = held(session, task_id, person, f"escalate it ({reason})", version)
     why = reasoned(reason, "an escalation")
-    row = held(session, task_id, person, f"escalate it ({why})", version)
     if role and row.role and row.role != role:
         raise BadInput(f"task {str(task_id)[:8]} is only for the role {row.role}: it cannot go to {role}")
     return hand_over(session, row, person, role or row.role, why)
@@ -292,7 +303,7 @@ def may_read(session: Session, task: Task, person: Person) -> None:
         raise Blocked(f"task {str(task.id)[:8]}: {person.name} holds its blind second review, and sees it when that is decided")
 
 
-def is_undecided(row: TaskRow) -> bool:
+def is_undecided(row: TaskRow | Task) -> bool:
     return row.state in ("open", "claimed")
 
 

@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from pressroom.errors import BadInput
+from pressroom.errors import BadInput, Blocked
 from pressroom.records import stable_id
-from pressroom.review.tasks import Conflict, Person, held, may_see, open_round, reasoned, snapshot
+from pressroom.review.tasks import Person, held, may_see, open_round, reasoned, snapshot
 from pressroom.store import review as stored
 from pressroom.store.review import FIRST, SECOND, Decision, Ruling, Task, pending_verdicts, verdict_done
 from pressroom.store.tables import OutboxRow, TaskRow, VerdictRow
@@ -36,8 +36,8 @@ def decide(
     measured by it. Raises BadInput without a reason, or while a trigger of severity 2 or 3 has no label; Conflict when the task is
     not held, or `version` is not the one that stands.
     """
+    row = held(session, task_id, person, f"{verdict} ({reason})", version)
     why = reasoned(reason, "a verdict")
-    row = held(session, task_id, person, f"{verdict} ({why})", version)
     labelled = {label.trigger for label in stored.labels_of(session, task_id)}
     triggers = stored.triggers_of(session, row.video_id, row.policy)
     open_ones = [str(found.number) for found in triggers if found.severity >= MUST_BE_LABELLED and found.number not in labelled]
@@ -90,16 +90,16 @@ def is_sampled(video_id: uuid.UUID, fraction: float) -> bool:
 def appeal(session: Session, task_id: uuid.UUID, person: Person, reason: str) -> Task:
     """Opens a task for a new look at a decided one, by a person who had no part in it, before all others. Its verdict names the old one.
 
-    Returns the open appeal when there is one already. Raises BadInput without a reason or for a blind second review, Conflict for a
+    Returns the open appeal when there is one already. Raises BadInput without a reason or for a blind second review, Blocked for a
     task that is not decided.
     """
-    why = reasoned(reason, "an appeal")
     row = stored.lock_task(session, task_id)
     may_see(row, person)
     if row.round == SECOND:
         raise BadInput(f"task {str(task_id)[:8]} is a blind second review, which decides nothing: appeal against the first one")
     if row.state != "decided":
-        raise Conflict(f"appeal ({why})", None, stored.read_task(session, task_id), stored.labels_of(session, task_id))
+        raise Blocked(f"task {str(task_id)[:8]} is {row.state}: only a verdict can be appealed against")
+    why = reasoned(reason, "an appeal")
     opened = open_round(session, row, max(row.round, SECOND) + 1, priority=True)
     decided = stored.ruling_on(session, task_id)
     stored.log(session, opened, person.name, "appealed", after={"reason": why, "verdict": str(decided.id) if decided else None})

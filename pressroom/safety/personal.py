@@ -57,8 +57,8 @@ def find_personal_data(text: str) -> list[Match]:
 
 
 def masked(found: str) -> str:
-    """Personal data as a report may show it: its first two characters, and what parts it."""
-    return found[:2] + "".join("•" if character.isalnum() else character for character in found[2:])
+    """Personal data as a report may show it: its first character, and what parts it."""
+    return found[:1] + "".join("•" if character.isalnum() else character for character in found[1:])
 
 
 def is_card_number(digits: str) -> bool:

@@ -1,5 +1,6 @@
 """What a screening must have looked at, whom its triggers go to, and how far each detector is trusted."""
 
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import cache, cached_property
 from pathlib import Path
@@ -72,13 +73,8 @@ class Policy(Rules):
 
     @model_validator(mode="after")
     def _names_known_codes(self) -> "Policy":
-        known = self.risks.by_code()
-        for field in ("actions", "thresholds", "people_only"):
-            if unknown := sorted(getattr(self, field).keys() - known.keys()):
-                raise ValueError(f"{field}: {unknown[0]} is no code of the risks; known are {', '.join(known)}")
-        for code, action in self.actions.items():
-            if code in self.people_only and action != "escalate":
-                raise ValueError(f"actions: {code} is never decided by a machine (people_only); expected escalate, not '{action}'")
+        if wrong := _wrong_codes(vars(self), self.risks):
+            raise ValueError("; ".join(wrong))
         return self
 
     @cached_property
@@ -119,9 +115,26 @@ def policy(name: str | Path = DEFAULT, own_risks: Path | None = None) -> Policy:
     document, known = _with_base(path, ()), risks(own_risks)
     try:
         rules = validated(Rules, document, lambda steps: _named(document, steps))
-        return validated(Policy, rules.model_dump() | {"name": path.stem, "risks": known}, field_path)
     except Mistakes as error:
-        raise in_file(path, error) from None
+        raise in_file(path, Mistakes((*error.lines, *_wrong_codes(document, known)))) from None
+    if wrong := _wrong_codes(vars(rules), known):
+        raise in_file(path, Mistakes(wrong))
+    return Policy.model_validate(rules.model_dump() | {"name": path.stem, "risks": known})
+
+
+def _wrong_codes(rules: Mapping[str, Any], known: Risks) -> list[str]:
+    """One line for each code that is none of `known`, or is for people and is given another action. Fields may still be of any kind."""
+    codes = known.by_code()
+    given = {field: rules[field] for field in ("actions", "thresholds", "people_only") if isinstance(rules.get(field), dict)}
+    wrong = [
+        f"{field}: {code} is no code of the risks; known are {', '.join(codes)}"
+        for field, found in given.items()
+        for code in sorted(found.keys() - codes.keys(), key=str)
+    ]
+    for code, action in given.get("actions", {}).items():
+        if code in {PEOPLE_ONLY, *given.get("people_only", ())} and action != "escalate":
+            wrong.append(f"actions: {code} is never decided by a machine (people_only); expected escalate, not '{action}'")
+    return wrong
 
 
 def _shipped(name: str) -> Path:

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from pressroom.records import Detector, Modality, Record, RiskAction, version_of
 from pressroom.safety.dictionaries import Code, Dictionaries
@@ -44,16 +44,23 @@ class Risk(Record):
     default_action: RiskAction
     crosswalk: dict[Scale, str] = Field(default_factory=dict)
 
-    @model_validator(mode="after")
-    def _holds_together(self) -> "Risk":
+    # By field, not over the whole: what is wrong in one field does not hide what is wrong in another.
+    @field_validator("detectors")
+    @classmethod
+    def _each_once(cls, value: tuple[Finding, ...]) -> tuple[Finding, ...]:
         seen: set[tuple[str, str]] = set()
-        for finding in self.detectors:
+        for finding in value:
             if (finding.id, finding.label) in seen:
-                raise ValueError(f"detectors: {finding.id} '{finding.label}' stands twice")
+                raise ValueError(f"{finding.id} '{finding.label}' stands twice")
             seen.add((finding.id, finding.label))
-        if self.code == PEOPLE_ONLY and self.default_action != "escalate":
-            raise ValueError(f"default_action: {PEOPLE_ONLY} is never decided by a machine; expected escalate, not '{self.default_action}'")
-        return self
+        return value
+
+    @field_validator("default_action")
+    @classmethod
+    def _keeps_children_safe(cls, value: RiskAction, given: ValidationInfo) -> RiskAction:
+        if given.data.get("code") == PEOPLE_ONLY and value != "escalate":
+            raise ValueError(f"{PEOPLE_ONLY} is never decided by a machine; expected escalate, not '{value}'")
+        return value
 
 
 class Risks(Record):

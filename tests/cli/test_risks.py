@@ -77,6 +77,8 @@ def test_what_comes_with_pressroom_is_listed() -> None:
     shown = pressroom("check")
     assert shown.returncode == 0
     assert "VIO.GORE" in shown.stdout
+    codes = [line.split()[0] for line in shown.stdout.splitlines()]
+    assert codes == ["code", *(risk["code"] for risk in listed["risks"])], "a row of the table is wrapped in a pipe"
     assert "dictionaries: " in shown.stderr
 
 
@@ -126,6 +128,7 @@ def test_a_stricter_file_is_compared_over_stored_signals(tmp_path: Path, clip: P
     assert done.returncode == 0
     assert "vanished" in done.stdout
     assert "1 video: block becomes incomplete" in done.stderr
+    assert ": 1 change, 0 triggers stay as they are" in done.stderr
 
 
 def test_what_cannot_be_compared_is_one_line(tmp_path: Path, clip: Path) -> None:

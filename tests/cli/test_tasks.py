@@ -86,13 +86,18 @@ def test_what_cannot_be_done_is_one_line_with_its_code(store: Store, tasks: Ask)
     told(tasks("show", "abc"), 2, "'abc' is no id")
     told(tasks("show", "00000000"), 2, "'00000000' is no task of this account")
     id = str(task_opened(store, triggers=TWO).id)
-    told(tasks("label", id, "confirm", "1", "--as", "ana"), 4, "Yours: confirm trigger 1. Now: version 1, open")
+    told(tasks("label", id, "confirm", "1", "--as", "ana"), 4, f"nothing was written; claim it first: pressroom tasks claim {id[:8]}")
+    told(tasks("decide", id, "approved", "--as", "ana"), 4, "claim it first")
     tasks("claim", id, "--as", "ana")
-    told(tasks("claim", id, "--as", "ben"), 4, "held by ana until")
+    told(tasks("claim", id, "--as", "ben"), 4, "ana holds it until")
     told(tasks("label", id, "perhaps", "1", "--as", "ana"), 2, "'perhaps' is no label: confirm, reject, wrong_time, wrong_code or missed")
     told(tasks("label", id, "missed", "--code", "GAMB", "--from", "soon", "--to", "9", "--as", "ana"), 2, "'soon' is no place in a video")
+    told(tasks("label", id, "confirm", "--as", "ana"), 2, "confirm needs the number of a trigger; there are 1 to 2")
+    told(tasks("label", id, "wrong_code", "1", "--as", "ana"), 2, "wrong_code needs a risk code; known are ")
+    told(tasks("label", id, "wrong_time", "1", "--to", "9", "--as", "ana"), 2, "the start before the end; give both")
     told(tasks("label", id, "reject", "1", "--as", "ana"), 2, "reject of trigger 1 needs a reason")
     told(tasks("decide", id, "maybe", "--as", "ana"), 2, "'maybe' is no verdict: approved, rejected or changes_needed")
+    told(tasks("decide", id, "approved", "--as", "ana"), 2, "a verdict needs a reason")
     told(tasks("decide", id, "approved", "--reason", "x", "--as", "ana"), 2, "without one: 1")
     told(tasks("release", id, "--as", ""), 2, "no name of a person")
 
@@ -185,7 +190,9 @@ def test_at_the_desk_a_person_labels_decides_and_gets_the_next(store: Store, tas
 
 def test_a_desk_whose_input_ends_gives_the_task_back(store: Store, tasks: Ask) -> None:
     task = task_opened(store)
-    assert tasks("work", str(task.id), "--as", "ana", typed="").returncode == 0
+    done = tasks("work", str(task.id), "--as", "ana", typed="")
+    assert done.returncode == 0
+    assert done.stdout.endswith("> \n"), "the shell's own prompt would follow on the same line"
     with store.transaction() as session:
         assert stored.read_task(session, task.id).state == "open"
 
@@ -222,7 +229,7 @@ def test_a_place_in_a_video_is_read_as_it_is_shown(text: str, ms: int) -> None:
     assert command.milliseconds(command.clock(ms)) == ms
 
 
-@pytest.mark.parametrize("text", ["", "1:2:3:4", "-1", "1.2345", "abc", "1:", ":1", "1e3"])
+@pytest.mark.parametrize("text", ["", "1:2:3:4", "-1", "1.2345", "abc", "1:", ":1", "1e3", "9:99", "1:60:00"])
 def test_what_is_no_place_in_a_video_is_refused(text: str) -> None:
     with pytest.raises(BadInput, match="no place in a video"):
         command.milliseconds(text)

@@ -35,7 +35,7 @@ READY = ReportReady(
     outcome="review",
     why="A knife is seen – for 4 s",
     triggers=2,
-    not_analysed=("violence: no model",),
+    not_analysed=("Violence: not analysed. No model.",),
     report="https://files.example/report.html",
 )
 DONE = VerificationDone(
@@ -121,9 +121,10 @@ def test_a_mail_says_what_happened_to_which_video_in_text_and_html(notice: Notic
 
 def test_each_kind_carries_its_facts() -> None:
     text, html = parts(written(READY))
-    for fact in ("review", "A knife is seen – for 4 s", "Not analysed", "violence: no model", "https://files.example/report.html"):
+    for fact in ("review", "A knife is seen – for 4 s", "Violence: not analysed. No model.", "https://files.example/report.html"):
         assert fact in text
         assert fact in html
+    assert "not analysed: violence: not analysed" not in (text + html).lower()
     assert '<a href="https://files.example/report.html">' in html
     text, html = parts(written(DONE))
     for fact in ("changes needed", "Blur the label", "ana", "2026-11-21 12:30 UTC", "/srv/objects/decision.json"):
@@ -161,8 +162,9 @@ def test_without_a_mail_server_mails_are_files_that_mail_programs_open(store: St
     files = sorted((tmp_path / "outbox").iterdir())
     assert len(files) == 3
     assert {file.suffix for file in files} == {".eml"}
-    subjects = {message_from_bytes(file.read_bytes(), policy=policy.default)["Subject"] for file in files}
-    assert any("failed at compliance/source_video" in subject for subject in subjects)
+    mails = [message_from_bytes(file.read_bytes(), policy=policy.default) for file in files]
+    assert any("failed at compliance/source_video" in mail["Subject"] for mail in mails)
+    assert not any("To" in mail for mail in mails), "a file that is for nobody yet speaks of recipients"
     assert send_waiting(store, Mail(tmp_path)).sent == 0
 
 

@@ -78,9 +78,20 @@ def test_a_bare_claim_lasts_thirty_minutes_and_a_heartbeat_never_shortens_it(sto
 def test_a_task_that_somebody_holds_is_refused_and_the_message_says_who_has_it(store: Store) -> None:
     task = task_opened(store)
     taken(store, ANA)
-    with pytest.raises(Conflict, match=r"nothing was written\. Yours: claim it\. Now: version 2, held by ana until \d\d:\d\d:\d\d UTC"):
+    with pytest.raises(Conflict, match=r"^task \w{8}: nothing was written; ana holds it until \d\d:\d\d:\d\d UTC$"):
         taken(store, BEN, task)
     assert taken(store, BEN) is None
+
+
+def test_what_nobody_holds_is_to_be_claimed_first(store: Store) -> None:
+    task = task_opened(store, triggers=[a_trigger()])
+    with pytest.raises(Conflict, match=rf"^task {str(task.id)[:8]}: nothing was written; claim it first: pressroom tasks claim \w{{8}}$"):
+        labelled(store, task, ANA, Remark(kind="confirm", trigger=1))
+    with store.transaction() as session, pytest.raises(Conflict, match="claim it first"):
+        skip(session, task.id, ANA, "")
+    taken(store, ANA)
+    with store.transaction() as session, pytest.raises(BadInput, match="a skip needs a reason"):
+        skip(session, task.id, ANA, "")
 
 
 def test_an_expired_lease_can_be_taken_over_and_the_labels_stay(store: Store) -> None:

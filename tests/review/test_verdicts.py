@@ -45,12 +45,12 @@ def count(store: Store, table: type) -> int:
 
 REFUSED = [
     (Remark(kind="confirm", trigger=3), "trigger 3: no trigger has this number; there are 1 to 2"),
-    (Remark(kind="confirm"), "trigger None"),
+    (Remark(kind="confirm"), "confirm needs the number of a trigger"),
     (Remark(kind="reject", trigger=1), "reject of trigger 1 needs a reason"),
     (Remark(kind="reject", trigger=1, reason="x" * 2001), "1 to 2,000 characters"),
     (Remark(kind="wrong_code", trigger=1, code="NO.SUCH"), "not 'NO.SUCH'; known are CHILD.SAFETY, CLAIM"),
     (Remark(kind="wrong_code", trigger=1, code="VIO.WEAPON"), "its code is VIO.WEAPON already"),
-    (Remark(kind="wrong_code", trigger=1), "needs a risk code, not None"),
+    (Remark(kind="wrong_code", trigger=1), "wrong_code needs a risk code; known are"),
     (Remark(kind="wrong_time", trigger=1), "needs a range inside the video"),
     (Remark(kind="wrong_time", trigger=1, start_ms=0, end_ms=DURATION_MS + 1), "inside the video"),
     (Remark(kind="wrong_time", trigger=1, start_ms=20, end_ms=20), "the start before the end"),
@@ -191,7 +191,7 @@ def test_who_only_labelled_in_the_first_round_does_not_review_it_either(store: S
 
 def test_an_appeal_is_a_new_look_by_another_person_and_its_verdict_names_the_old_one(store: Store) -> None:
     task = task_opened(store)
-    with store.transaction() as session, pytest.raises(Conflict, match=r"appeal \(unfair\)"):
+    with store.transaction() as session, pytest.raises(Blocked, match="is open: only a verdict can be appealed against"):
         appeal(session, task.id, CLEO, "unfair")
     first = decided(store, task, ANA, "rejected", second_reviews=1)
     with store.transaction() as session:

@@ -82,6 +82,15 @@ def test_a_mistake_in_a_risk_is_one_line_with_file_code_and_field(tmp_path: Path
     assert any(one.startswith(str(path)) and line in one for one in found.value.lines), found.value.lines
 
 
+def test_all_mistakes_of_a_risk_come_in_one_go(tmp_path: Path) -> None:
+    twice = "[{id: objects, label: a, threshold: 1}, {id: objects, label: A, threshold: 1}]"
+    path = written(tmp_path, f"risks:\n  - {{code: CHILD.SAFETY, default_action: pass, severity: 9, colour: red, detectors: {twice}}}\n")
+    with pytest.raises(Mistakes) as found:
+        risks(path)
+    fields = {line.removeprefix(f"{path}: CHILD.SAFETY: ").partition(":")[0] for line in found.value.lines}
+    assert fields == {"default_action", "severity", "colour", "detectors"}
+
+
 def test_each_mistake_has_a_line_of_its_own(tmp_path: Path) -> None:
     path = written(tmp_path, "risks:\n  - {code: GAMB, severity: 9, modality: smell}\n  - {code: TERROR, merge_gap_s: -1}\n")
     with pytest.raises(Mistakes) as found:
@@ -113,6 +122,22 @@ def test_a_mistake_in_a_policy_is_one_line_with_file_and_field(tmp_path: Path, t
     assert len(found.value.lines) == 1
     assert found.value.lines[0].startswith(str(path))
     assert line in found.value.lines[0]
+
+
+def test_all_mistakes_of_a_policy_come_in_one_go(tmp_path: Path) -> None:
+    text = "extends: default\nseverity: 9\nactions: {CHILD.SAFETY: pass, VIO.GOR: block, GAMB: stop}\nthresholds: {GAMBLE: 0.5}\n"
+    path = written(tmp_path, text)
+    with pytest.raises(Mistakes) as found:
+        policy(path)
+    assert len(found.value.lines) == 5
+    for part in (
+        "severity: unknown field 'severity'",
+        "actions: CHILD.SAFETY is never decided by a machine",
+        "actions: VIO.GOR is no code of the risks",
+        "actions: GAMB: expected pass",
+        "thresholds: GAMBLE is no code of the risks",
+    ):
+        assert any(line.startswith(f"{path}: {part}") for line in found.value.lines), part
 
 
 def test_a_policy_that_extends_another_changes_keys_of_its_mappings(tmp_path: Path) -> None:

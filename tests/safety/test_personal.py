@@ -74,7 +74,8 @@ def test_every_place_is_in_the_text(text: str) -> None:
 
 
 def test_a_report_shows_it_masked() -> None:
-    assert masked("4111 1111 1111 1111") == "41•• •••• •••• ••••"
+    assert masked("4111 1111 1111 1111") == "4••• •••• •••• ••••"
+    assert masked("a.b@c.de") == "a.•@•.••"
 
 
 def test_long_rows_of_digits_and_dots_are_read_in_no_time() -> None:
