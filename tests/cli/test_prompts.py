@@ -52,7 +52,6 @@ def pressroom(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PRESSROOM_HOME", "no-home")
-    monkeypatch.setenv("COLUMNS", "80")
     return call
 
 
