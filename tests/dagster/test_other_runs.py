@@ -20,10 +20,11 @@ from pressroom.store.sites import apply_site
 from pressroom.store.tables import Base
 from simulators.openai import OpenAISimulator
 from tests.dagster.conftest import ROOT, in_process, inbox_file, the_failure
+from tests.dagster.conftest import instance as instance_on_disk
 from tests.dagster.conftest import instance_in_memory as instance
 from tests.samples import SITE
 
-__all__ = ["instance"]
+__all__ = ["instance", "instance_on_disk"]
 
 X, LINKEDIN, INSTAGRAM = (dg.AssetKey(["writer", name]) for name in ("x_posts", "linkedin_posts", "instagram_reels"))
 # What a run books about itself: a second run adds to these and to nothing else.
@@ -190,16 +191,16 @@ def test_a_materialisation_tells_counts_calls_cost_and_a_preview(
 
 @pytest.mark.long
 def test_dg_launch_materialises_one_asset_of_a_partition(
-    instance: dg.DagsterInstance, store: Store, environment: dict[str, str], tmp_path: Path
+    instance_on_disk: dg.DagsterInstance, store: Store, environment: dict[str, str], tmp_path: Path
 ) -> None:
     """The same as a process of its own, with the multi-partition's key as the UI writes it."""
-    applied(store, instance)
-    whole = in_process(instance, defs.resolve_job_def("daily_content"))
+    applied(store, instance_on_disk)
+    whole = in_process(instance_on_disk, defs.resolve_job_def("daily_content"))
     before = rows(store)
     launched = launch("writer/x_posts", environment | {"DAGSTER_HOME": str(tmp_path / "instance")})
     assert launched.returncode == 0, launched.stderr[-2000:]
     assert rows(store) == before
-    newest = instance.get_run_records(limit=1)[0].dagster_run
+    newest = instance_on_disk.get_run_records(limit=1)[0].dagster_run
     assert newest.run_id != whole.run_id
     assert newest.asset_selection == {X}
 
