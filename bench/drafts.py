@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -22,8 +23,9 @@ from pressroom.llm.types import Scope
 from pressroom.platforms.base import DraftBrief, Platform
 from pressroom.platforms.registry import platforms
 from pressroom.settings import load_settings
-from pressroom.store.content import save_draft, save_ideas
+from pressroom.store.content import save_drafts, save_ideas
 from pressroom.store.engine import Store, open_store
+from pressroom.store.grouped import Grouped
 from pressroom.store.runs import steps_of
 from pressroom.writer.drafts import Drafts, Written, write_drafts
 from tests.samples import DAY, SITE, call_booked, site_applied
@@ -60,13 +62,13 @@ def work() -> list[tuple[DraftBrief, Platform]]:
 
 
 def write(store: Store, exchange: Exchange, generation: str = "") -> Drafts:
-    """The step: all drafts asked for at once, each saved as it comes."""
+    """The step: all drafts asked for at once, each saved as it comes, with those that come meanwhile."""
 
-    def save(written: Written) -> None:
-        store.retrying(partial(save_draft, site=SITE, draft=written.draft, run_id="bench"))
+    def save_all(group: Sequence[Written]) -> None:
+        store.retrying(partial(save_drafts, site=SITE, drafts=[written.draft for written in group], run_id="bench"))
 
     gateway = exchange.gateway(Scope(SITE.account_id, SITE.id, run_id="bench", asset="bench", generation=generation))
-    return asyncio.run(write_drafts(work(), gateway, save))
+    return asyncio.run(write_drafts(work(), gateway, Grouped(save_all)))
 
 
 def write_alone(in_flight: int) -> None:

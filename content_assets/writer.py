@@ -1,7 +1,7 @@
 """The social drafts of a site and day: one asset per platform, all of them in one step."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import dagster as dg
@@ -16,7 +16,8 @@ from pressroom.platforms.registry import platforms
 from pressroom.prompts import load as prompts
 from pressroom.records import version_of
 from pressroom.reports.previews import drafts_preview
-from pressroom.store.content import ideas_on, save_draft
+from pressroom.store.content import ideas_on, save_drafts
+from pressroom.store.grouped import Grouped
 from pressroom.store.keywords import keywords_on
 from pressroom.store.runs import Step
 from pressroom.writer.briefs import draft_briefs
@@ -70,8 +71,10 @@ def social_drafts(context: dg.AssetExecutionContext, store: StoreResource, llm: 
         if not ideas:
             raise Permanent(f"site '{desk.site.slug}' has no ideas on {desk.day}: materialise planner/ideas first")
 
-        def save(written: Written) -> None:
-            desk.write(partial(save_draft, site=desk.site, draft=written.draft, run_id=desk.run.id))
+        def save_all(group: Sequence[Written]) -> None:
+            desk.write(partial(save_drafts, site=desk.site, drafts=[written.draft for written in group], run_id=desk.run.id))
+
+        save: Grouped[Written, None] = Grouped(save_all)  # all platforms together: the answers come nearly at the same time
 
         async def write(platform: Platform) -> tuple[Step, Drafts]:
             with desk.step("/".join(key_of(platform).path)) as step:

@@ -30,7 +30,8 @@ from pressroom.llm.pacer import Pacer
 from pressroom.llm.types import Answer, Budget, Charge, Limits, Provider, RawAnswer, Request, Route, Routes, Scope, T, Ticket
 from pressroom.records import Tally, Usage
 from pressroom.store.batches import BatchBook
-from pressroom.store.calls import Batched, Booked, Claim, Entry, Ledger, Ours
+from pressroom.store.calls import Batched, Bill, Booked, Claim, Entry, Ledger, Ours, storable_answer
+from pressroom.store.grouped import Grouped
 from pressroom.store.lanes import LaneBook
 
 if TYPE_CHECKING:
@@ -40,8 +41,7 @@ log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
-# Ledger statements take 1 to 2 ms: four threads carry five hundred calls as fast as eight, and open half as many connections (4 ms each).
-LEDGER_THREADS = 4
+LEDGER_THREADS = 4  # one for each kind of statement of which many come together, and one for the rest
 FIRST_LOOK_S, LONGEST_LOOK_S = 0.05, 0.5  # how often to look whether another process has the answer
 # Another process is done with a call after its tries and waits; ten minutes leave room for a queue of five hundred before it.
 PATIENCE_S = 600.0
@@ -111,6 +111,9 @@ class Exchange:
         self._loop.set_default_executor(self._threads)
         self._thread = threading.Thread(target=self._loop.run_forever, name="pressroom exchange", daemon=True)
         self._thread.start()
+        self._claims = Grouped(ledger.claim)
+        self._remembered: Grouped[tuple[str, str | None], None] = Grouped(ledger.remember)
+        self._bills = Grouped(ledger.book)
         self._pacer = Pacer(lanes, self.limits.pace)
         self._batcher = Batcher(batches, self.limits, self._keep) if batches else None
         self._spent_on: defaultdict[tuple[str, str], Decimal] = defaultdict(Decimal)  # USD by site and item
@@ -238,7 +241,7 @@ class Exchange:
         return claim
 
     async def _claim(self, entry: Entry) -> Claim:
-        claiming = self._keep(asyncio.to_thread(self.ledger.claim, entry))
+        claiming = self._keep(self._claims(entry))
         try:
             return await asyncio.shield(claiming)
         except asyncio.CancelledError:
@@ -306,7 +309,7 @@ class Exchange:
             tally.input_tokens += raw.usage.input if raw.usage else 0
             tally.output_tokens += raw.usage.output if raw.usage else 0
         try:
-            return await asyncio.to_thread(self.ledger.book, call.key, raw.body, raw.usage, cost, attempts=call.attempts)
+            return await self._bills(Bill(call.key, storable_answer(raw.body, raw.usage, cost), call.attempts))
         except Transient as error:
             raise NotBooked(f"an answer that was paid could not be booked: {error}") from error
 
@@ -316,7 +319,7 @@ class Exchange:
 
         async def keep(remote_id: str | None) -> None:
             call.remote_id = remote_id  # first: where the ledger is away, the next try here asks for this answer all the same
-            await asyncio.to_thread(self.ledger.remember, call.key, remote_id)
+            await self._remembered((call.key, remote_id))
 
         try:
             async with asyncio.timeout(call.timeout_s):

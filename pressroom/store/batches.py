@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from pressroom.records import Record
-from pressroom.store.calls import Booked, book_in
+from pressroom.store.calls import Bill, Booked, book_in
 from pressroom.store.engine import Store
 from pressroom.store.locks import OwnerLock
 from pressroom.store.tables import ModelBatchRow, ModelCallRow, SiteRow
@@ -162,7 +162,7 @@ def book_outcomes(session: Session, batch_id: uuid.UUID, outcomes: Sequence[Outc
         if outcome.request_hash not in known:
             continue
         if outcome.answer:
-            book_in(session, outcome.request_hash, outcome.answer, attempts=1)
+            book_in(session, Bill(outcome.request_hash, outcome.answer, attempts=1))
         else:
             here = (_c.request_hash == outcome.request_hash) & (_c.status == "batched")
             session.execute(sa.update(_c).where(here).values(**_given_back(outcome.error), attempts=1))

@@ -9,7 +9,7 @@ import math
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
@@ -36,14 +36,29 @@ _ROW = sa.select(
     *(_c.request_hash, _c.status, _c.owner, _c.remote_id, _c.batch_id, _c.answer, _c.cost_usd),
     *(_c.input_tokens, _c.cached_tokens, _c.cache_write_tokens, _c.output_tokens, _c.reasoning_tokens, _c.images, _c.compute_ms),
 )
+_LOCK = _ROW.where(_here).with_for_update()
+_LOOK = _ROW.where(_c.request_hash == sa.any_(sa.bindparam("keys", type_=sa.ARRAY(sa.String))))
 # Retention empties old answers: what it emptied is asked anew.
-_FIND = _ROW.where(
-    _c.request_hash.in_(sa.bindparam("keys", expanding=True)),
-    (_c.status == "batched") | ((_c.status == "answered") & _c.answer.is_not(None)),
+_FIND = _LOOK.where((_c.status == "batched") | ((_c.status == "answered") & _c.answer.is_not(None)))
+
+
+def _given(name: str, columns: Sequence[str]) -> sa.TableValuedAlias:
+    """A table of rows that are one parameter, a list: a statement for fifty calls takes little longer than one for a single call."""
+    typed = [sa.column(column, _c[column].type) for column in columns]
+    return sa.func.json_to_recordset(sa.bindparam("rows", type_=sa.JSON)).table_valued(*typed, name=name).render_derived(with_types=True)
+
+
+_ENTERED = (
+    *("request_hash", "account_id", "site_id", "purpose", "item", "generation", "prompt_id", "prompt_version", "provider", "model"),
+    *("request", "asset", "run_id", "status", "owner"),
 )
-_LOOK = _ROW.where(_here)
-_LOCK = _LOOK.with_for_update()
-_ENTER = insert(_calls).on_conflict_do_nothing().returning(_c.request_hash)
+# In order: two processes with the same calls wait one for the other, and not each for the other.
+_ENTER = (
+    insert(_calls)
+    .from_select(_ENTERED, sa.select(entered := _given("entered", _ENTERED)).order_by(entered.c.request_hash))
+    .on_conflict_do_nothing()
+    .returning(_c.request_hash)
+)
 _TAKE = (
     sa.update(_calls)
     .where(_here, _c.status == sa.bindparam("seen_status"), _c.owner.is_not_distinct_from(sa.bindparam("seen_owner", type_=sa.BigInteger)))
@@ -55,25 +70,27 @@ _FAIL = (
     .where(_here, _c.status == "pending", _c.owner == sa.bindparam("me"))
     .values(status="failed", owner=None, error=sa.bindparam("why"), attempts=sa.bindparam("tries"))
 )
+_known = _given("known", ("request_hash", "remote_id"))
 _REMEMBER = (
     sa.update(_calls)
-    .where(_here, _c.status == "pending", _c.owner == sa.bindparam("me"))
-    .values(remote_id=sa.bindparam("remote", type_=sa.String))
+    .where(_c.request_hash == _known.c.request_hash, _c.status == "pending", _c.owner == sa.bindparam("me"))
+    .values(remote_id=_known.c.remote_id)
 )
 _SPENT = ("input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens", "images", "compute_ms", "cost_usd")
+_bill = _given("bill", ("request_hash", "answer", "attempts", *_SPENT))
 # To what stands: an answer that retention emptied was paid too. Of two bills one without a price leaves the other as it is.
-_MORE = {name: sa.func.coalesce(_c[name] + (new := sa.bindparam(f"new_{name}", type_=_c[name].type)), _c[name], new) for name in _SPENT}
+_MORE = {name: sa.func.coalesce(_c[name] + _bill.c[name], _c[name], _bill.c[name]) for name in _SPENT}
 _BOOK = (
     sa.update(_calls)
-    .where(_here, _c.status != "answered")
+    .where(_c.request_hash == _bill.c.request_hash, _c.status != "answered")
     .values(
-        {name: sa.bindparam(f"new_{name}", type_=_c[name].type) for name in ("answer", "attempts")}
+        {"answer": _bill.c.answer, "attempts": _bill.c.attempts}
         | _MORE
         | {"status": "answered", "owner": None, "error": None, "answered_at": sa.func.now()}
     )
     .returning(_c.request_hash)
 )
-_ADD = sa.update(_calls).where(_here).values(_MORE)
+_ADD = sa.update(_calls).where(_c.request_hash == _bill.c.request_hash).values(_MORE)
 
 
 @dataclass(frozen=True)
@@ -102,6 +119,15 @@ class Booked:
     body: dict[str, Any]
     usage: Usage
     cost_usd: Decimal | None
+
+
+@dataclass(frozen=True)
+class Bill:
+    """An answer that came for a request, to be booked, and the tries that it took."""
+
+    request_hash: str
+    answer: Booked
+    attempts: int
 
 
 @dataclass(frozen=True)
@@ -143,44 +169,45 @@ class Ledger:
         self._in_work: set[str] = set()
         self._looked_dead: dict[tuple[str, int | None], float] = {}  # requests and their owners, and since when
 
-    def claim(self, entry: Entry) -> Claim:
-        """The booked answer; or Ours: ask, then `book` or `fail`; or "busy": someone living is asking, look again soon; or Batched."""
-        key = entry.request_hash
+    def claim(self, entries: Sequence[Entry]) -> list[Claim]:
+        """For each: the booked answer; or Ours: ask, then `book` or `fail`; or "busy": someone living is asking, look again soon; or
+        Batched. Two statements for all that are new, one for all that are known."""
+        claims: dict[str, Claim] = {}
         with self._mutex:
-            if key in self._in_work:
-                return "busy"
-            self._in_work.add(key)
-        claim: Claim = "busy"
+            free = {entry.request_hash: entry for entry in entries if entry.request_hash not in self._in_work}
+            self._in_work.update(free)
         try:
-            claim = self._store.each_alone(lambda database: self._claim(database, entry))
+            if free:
+                claims = self._store.each_alone(lambda database: self._claim(database, free))
         finally:
-            if not isinstance(claim, Ours):
-                self._done(key)
-        return claim
+            self._done(*(key for key in free if not isinstance(claims.get(key), Ours)))
+        # Of two of the same, the first one's it is.
+        return [claims.pop(entry.request_hash, "busy") for entry in entries]
 
     def find(self, request_hashes: Sequence[str]) -> dict[str, Booked | Batched]:
         """Those of these requests that are answered, or in a batch."""
         rows = self._store.each_alone(lambda database: database.execute(_FIND, {"keys": list(request_hashes)}).all())
         return {row.request_hash: Batched(row.batch_id) if row.status == "batched" else _booked(row) for row in rows}
 
-    def remember(self, request_hash: str, remote_id: str | None) -> None:
-        """Books the id under which the endpoint makes the answer, so that whoever takes the call over asks for that one."""
-        values = {"key": request_hash, "me": self._owner.key, "remote": remote_id}
-        self._store.each_alone(lambda database: database.execute(_REMEMBER, values))
+    def remember(self, remote_ids: Sequence[tuple[str, str | None]]) -> None:
+        """Books for requests the ids under which the endpoint makes their answers: whoever takes a call over asks for that one."""
+        rows = [{"request_hash": key, "remote_id": remote_id} for key, remote_id in remote_ids]
+        self._store.each_alone(lambda database: database.execute(_REMEMBER, {"rows": rows, "me": self._owner.key}))
 
-    def book(self, request_hash: str, body: dict[str, Any], usage: Usage | None, cost_usd: Decimal | None, *, attempts: int) -> Booked:
-        """Books an answer, in one statement, and returns what stands. Safe to repeat.
+    def book(self, bills: Sequence[Bill]) -> list[Booked]:
+        """Books answers, in one statement, and returns what stands. Safe to repeat.
 
-        Where another process took the row over and was answered first, its answer stands and this bill is added to it.
+        Where another process took a row over and was answered first, its answer stands and this bill is added to it.
         """
-        answer = storable_answer(body, usage, cost_usd)
+        rows = [_row(bill) for bill in bills]
         try:
-            values = _booking(request_hash, answer, attempts)
-            if self._store.each_alone(lambda database: database.execute(_BOOK, values).one_or_none()):
-                return answer
-            return self._store.retrying(lambda session: book_in(session, request_hash, answer, attempts=attempts))
+            booked = self._store.each_alone(lambda database: set(database.scalars(_BOOK, {"rows": rows})))
+            return [
+                bill.answer if bill.request_hash in booked else self._store.retrying(lambda session: book_in(session, bill))  # noqa: B023
+                for bill in bills
+            ]
         finally:
-            self._done(request_hash)
+            self._done(*(bill.request_hash for bill in bills))
 
     def fail(self, request_hash: str, error: str, *, attempts: int) -> None:
         """Says that no answer came, and why; whoever asks next asks anew."""
@@ -194,25 +221,32 @@ class Ledger:
         """Says that the call went out with a batch: what becomes of it is no longer this ledger's to say."""
         self._done(request_hash)
 
-    def _done(self, request_hash: str) -> None:
+    def _done(self, *request_hashes: str) -> None:
         with self._mutex:
-            self._in_work.discard(request_hash)
+            self._in_work.difference_update(request_hashes)
 
-    def _claim(self, database: sa.Connection, entry: Entry) -> Claim:
+    def _claim(self, database: sa.Connection, entries: Mapping[str, Entry]) -> dict[str, Claim]:
         """Each statement is safe alone: a row is entered only where there is none, and taken over only as it was seen."""
-        key, me = {"key": entry.request_hash}, self._owner.key
-        row = database.execute(_LOOK, key).one_or_none()
-        if row is None:
-            fields = vars(entry) | {"request": _storable(entry.request), "status": "pending", "owner": me}
-            return Ours() if database.execute(_ENTER, fields).one_or_none() else "busy"
+        found = {row.request_hash: row for row in database.execute(_LOOK, {"keys": list(entries)})}
+        claims = {key: self._claim_known(database, entries[key], row) for key, row in found.items()}
+        if missing := [self._entered(entry) for key, entry in entries.items() if key not in found]:
+            claims |= dict.fromkeys(database.scalars(_ENTER, {"rows": missing}), Ours())
+        return claims
+
+    def _entered(self, entry: Entry) -> dict[str, Any]:
+        fields = vars(entry) | {"request": _storable(entry.request), "status": "pending", "owner": self._owner.key}
+        return fields | {"account_id": str(entry.account_id), "site_id": str(entry.site_id) if entry.site_id else None}
+
+    def _claim_known(self, database: sa.Connection, entry: Entry, row: sa.Row[*tuple[Any, ...]]) -> Claim:
+        me = self._owner.key
         if row.status == "answered" and row.answer is not None:
             return _booked(row)
         if row.status == "batched":
             return Batched(row.batch_id)
         if row.status == "pending" and row.owner != me and not self._is_dead(database, row):
             return "busy"
-        seen = {"seen_status": row.status, "seen_owner": row.owner}
-        taken = database.execute(_TAKE, key | seen | {"me": me, "for_asset": entry.asset, "for_run": entry.run_id}).one_or_none()
+        seen = {"key": entry.request_hash, "seen_status": row.status, "seen_owner": row.owner}
+        taken = database.execute(_TAKE, seen | {"me": me, "for_asset": entry.asset, "for_run": entry.run_id}).one_or_none()
         return Ours(None if row.status == "answered" else row.remote_id) if taken else "busy"
 
     def _is_dead(self, database: sa.Connection, row: sa.Row[*tuple[Any, ...]]) -> bool:
@@ -242,23 +276,23 @@ def storable_answer(body: dict[str, Any], usage: Usage | None, cost_usd: Decimal
     return Booked(_storable(body), usage or Usage(), cost_usd)
 
 
-def book_in(session: Session, request_hash: str, answer: Booked, *, attempts: int) -> Booked:
-    """As `Ledger.book`, in a transaction of the caller's own."""
-    database, values = session.connection(), _booking(request_hash, answer, attempts)
+def book_in(session: Session, bill: Bill) -> Booked:
+    """As `Ledger.book`, for one answer in a transaction of the caller's own."""
+    database, values = session.connection(), {"rows": [_row(bill)]}
     if database.execute(_BOOK, values).one_or_none():
-        return answer
-    stands = database.execute(_LOCK, {"key": request_hash}).one()
-    if stands.answer != answer.body:
-        database.execute(_ADD, {name: values[name] for name in ("key", *(f"new_{name}" for name in _SPENT))})
+        return bill.answer
+    stands = database.execute(_LOCK, {"key": bill.request_hash}).one()
+    if stands.answer != bill.answer.body:
+        database.execute(_ADD, values)
     return _booked(stands)
 
 
-def _booking(request_hash: str, answer: Booked, attempts: int) -> dict[str, Any]:
-    """The parameters of `_BOOK`."""
-    usage = answer.usage
-    figures = (usage.input, usage.cached, usage.cache_write, usage.output, usage.reasoning, usage.images, usage.compute_ms, answer.cost_usd)
-    spent = {f"new_{name}": figure for name, figure in zip(_SPENT, figures, strict=True)}
-    return {"key": request_hash, "new_answer": answer.body, "new_attempts": attempts} | spent
+def _row(bill: Bill) -> dict[str, Any]:
+    """A row of `_bill`."""
+    usage, cost = bill.answer.usage, bill.answer.cost_usd
+    figures = (usage.input, usage.cached, usage.cache_write, usage.output, usage.reasoning, usage.images, usage.compute_ms)
+    spent = dict(zip(_SPENT, (*figures, None if cost is None else str(cost)), strict=True))
+    return {"request_hash": bill.request_hash, "answer": bill.answer.body, "attempts": bill.attempts} | spent
 
 
 def _booked(row: sa.Row[*tuple[Any, ...]]) -> Booked:

@@ -55,18 +55,26 @@ def topic_memory(session: Session, site_id: uuid.UUID, day: dt.date, *, days: in
     return [(row["day"], Idea.model_validate({key: value for key, value in row.items() if key != "day"})) for row in rows]
 
 
-def save_draft(session: Session, site: Site, draft: Draft, *, run_id: str) -> None:
-    """Books one draft with its version.
+def save_drafts(session: Session, site: Site, drafts: Sequence[Draft], *, run_id: str) -> None:
+    """Books drafts, each with its version.
 
     The answer of a call that is booked already changes nothing. A new answer becomes the next version and the current one; beside a draft
     that a person has touched it is a candidate: state and pointer stay.
     """
     owned = {"account_id": site.account_id, "site_id": site.id}
-    version = draft.version.model_dump(mode="json") | {"draft_id": draft.id, "run_id": run_id} | owned
-    head = {"id": draft.id, "idea_id": draft.idea_id, "platform": draft.platform, "state": draft.state, "current": 1} | owned
-    if session.execute(_NEW_DRAFT, head).one_or_none():  # as nearly all are: two statements for each of a day's drafts, not five
-        session.execute(_NEW_VERSION, version | {"number": 1})
-        return
+    drafts = sorted(drafts, key=lambda draft: draft.id)  # two processes with the same drafts wait one for the other, not each for the other
+    heads = [draft.model_dump(include={"id", "idea_id", "platform", "state"}) | {"current": 1} | owned for draft in drafts]
+    versions = {draft.id: draft.version.model_dump(mode="json") | {"draft_id": draft.id, "run_id": run_id} | owned for draft in drafts}
+    new = set(session.scalars(_NEW_DRAFT, heads))  # as nearly all are: two statements for all of them
+    if new:
+        session.execute(_NEW_VERSION, [versions[draft_id] | {"number": 1} for draft_id in new])
+    for draft in drafts:
+        if draft.id not in new:
+            _save_again(session, draft, versions[draft.id])
+
+
+def _save_again(session: Session, draft: Draft, version: dict[str, Any]) -> None:
+    """Books the version of a draft that is there already, unless its answer is."""
     row = session.execute(sa.select(DraftRow).where(DraftRow.id == draft.id).with_for_update()).scalar_one()
     versions = session.execute(sa.select(DraftVersionRow.number, DraftVersionRow.call).where(DraftVersionRow.draft_id == draft.id)).all()
     if any(call == draft.version.call for _, call in versions):

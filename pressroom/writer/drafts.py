@@ -1,7 +1,6 @@
 """Drafts: every idea on every platform, all asked for at once, each refined until it keeps its platform's rules."""
 
 import asyncio
-import inspect
 import uuid
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
@@ -57,7 +56,7 @@ class Drafts(Record):
         return sum(draft.state == "failed" for draft in self.drafts)
 
 
-Save = Callable[[Written], Awaitable[None] | None]
+Save = Callable[[Written], Awaitable[None]]
 
 
 def warm_up() -> None:
@@ -71,18 +70,11 @@ def warm_up() -> None:
 async def write_drafts(briefs: Iterable[tuple[DraftBrief, Platform]], gateway: Asks, save: Save) -> Drafts:
     """Writes all drafts together; the gateway limits how many calls are in flight.
 
-    Each draft is handed to `save`, in a thread and one at a time, as soon as it is finished. One that gets no answer is in `failed`, one
+    Each draft is handed to `save` as soon as it is finished. One that gets no answer is in `failed`, one
     whose answer waits in a batch in `awaited`, and the others go on; when none gets an answer, its Transient is raised. Any other error
     ends all of them: what is not finished is cancelled, what is finished is saved, and the error is raised.
     """
-    one_at_a_time = asyncio.Lock()
     outages: list[Transient] = []
-
-    async def keep(written: Written) -> None:
-        async with one_at_a_time:
-            result = await asyncio.to_thread(save, written)
-            if inspect.isawaitable(result):
-                await result
 
     async def write(brief: DraftBrief, platform: Platform) -> Written | Failed | Awaited:
         try:
@@ -92,7 +84,7 @@ async def write_drafts(briefs: Iterable[tuple[DraftBrief, Platform]], gateway: A
             return Failed(idea_id=brief.idea.id, platform=platform.slug, reason=str(outage))
         except Deferred as deferred:
             return Awaited(idea_id=brief.idea.id, platform=platform.slug, reason=str(deferred))
-        await _to_the_end(keep(written))
+        await _to_the_end(save(written))
         return written
 
     try:

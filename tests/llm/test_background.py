@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -146,11 +146,11 @@ def test_a_ledger_that_is_away_when_the_id_comes_is_no_reason_to_pay_again(
     class Away(Ledger):
         times = 1
 
-        def remember(self, request_hash: str, remote_id: str | None) -> None:
+        def remember(self, remote_ids: Sequence[tuple[str, str | None]]) -> None:
             if self.times:
                 self.times -= 1
                 raise Transient("the PostgreSQL at localhost:5432/pressroom does not answer")
-            super().remember(request_hash, remote_id)
+            super().remember(remote_ids)
 
     assert asyncio.run(exchange(background=True, ledger_type=Away).gateway(scope).ask(ask_for())).outcome == "valid"
     assert (simulator.count, simulator.paid_twice) == (1, 0)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 
 import pytest
@@ -17,7 +17,7 @@ from pressroom.llm.offline_provider import OfflineProvider
 from pressroom.llm.openai_provider import OpenAIProvider
 from pressroom.llm.pace import FAILING_FOR_S, FAILURES
 from pressroom.llm.types import Provider, Request, Scope
-from pressroom.store.calls import Booked, Claim, Entry, Ledger
+from pressroom.store.calls import Bill, Booked, Claim, Entry, Ledger
 from pressroom.store.engine import Store
 from pressroom.store.tables import ModelCallRow
 from simulators.openai import OpenAISimulator
@@ -171,12 +171,12 @@ def test_this_machine_may_stand_in(scope: Scope, simulator: OpenAISimulator, exc
 
 
 class BookedNowhere(Ledger):
-    def book(self, *args: object, **kwargs: object) -> Booked:
+    def book(self, bills: Sequence[Bill]) -> list[Booked]:
         raise Transient("the PostgreSQL at localhost:5432/pressroom does not answer")
 
 
 class Misnamed(Ledger):
-    def claim(self, entry: Entry) -> Claim:
+    def claim(self, entries: Sequence[Entry]) -> list[Claim]:
         raise BadInput("PRESSROOM_DATABASE_URL: the PostgreSQL at localhost:5432/pressroom refuses user a or the password")
 
 
@@ -185,11 +185,11 @@ class BackSoon(Ledger):
 
     times = 1
 
-    def claim(self, entry: Entry) -> Claim:
+    def claim(self, entries: Sequence[Entry]) -> list[Claim]:
         if self.times:
             self.times -= 1
             raise Transient("the PostgreSQL at localhost:5432/pressroom does not answer")
-        return super().claim(entry)
+        return super().claim(entries)
 
 
 @pytest.mark.parametrize(("ledger_type", "sent"), [(BookedNowhere, 1), (Misnamed, 0), (BackSoon, 0)])

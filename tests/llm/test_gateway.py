@@ -2,7 +2,7 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 import pytest
@@ -12,7 +12,7 @@ from pressroom.errors import OverBudget, Transient
 from pressroom.llm.budget import RunBudget
 from pressroom.llm.gateway import Exchange
 from pressroom.llm.types import Request, Scope
-from pressroom.store.calls import Booked, Ledger, calls_of_run
+from pressroom.store.calls import Bill, Booked, Ledger, calls_of_run
 from pressroom.store.engine import Store
 from pressroom.store.tables import ModelCallRow
 from simulators.openai import OpenAISimulator
@@ -271,7 +271,7 @@ def test_an_answer_that_cannot_be_booked_is_not_paid_for_again_at_once(
     scope: Scope, simulator: OpenAISimulator, exchange: MakeExchange, ask_for: MakeRequest
 ) -> None:
     class Unreachable(Ledger):
-        def book(self, *args: object, **kwargs: object) -> Booked:
+        def book(self, bills: Sequence[Bill]) -> list[Booked]:
             raise Transient("the PostgreSQL at localhost:5432/pressroom does not answer")
 
     gateway = exchange(ledger_type=Unreachable).gateway(scope)

@@ -5,7 +5,7 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.context import ForkServerProcess
@@ -23,8 +23,9 @@ from pressroom.platforms.registry import platforms
 from pressroom.records import Keyword
 from pressroom.settings import load_settings
 from pressroom.store import calls
-from pressroom.store.content import save_draft, save_ideas
+from pressroom.store.content import save_drafts, save_ideas
 from pressroom.store.engine import Store, open_store
+from pressroom.store.grouped import Grouped
 from pressroom.store.lanes import LaneBook
 from pressroom.store.locks import OwnerLock
 from pressroom.store.tables import DraftVersionRow, ModelCallRow
@@ -56,11 +57,11 @@ def write_fifteen_drafts(environment: dict[str, str], folder: Path, generation: 
         Exchange(model_routes(settings), calls.Ledger(store, owner), LaneBook(store, owner), limits=limits) as exchange,
     ):
 
-        def save(written: Written) -> None:
-            store.retrying(partial(save_draft, site=SITE, draft=written.draft, run_id=generation))
+        def save_all(group: Sequence[Written]) -> None:
+            store.retrying(partial(save_drafts, site=SITE, drafts=[written.draft for written in group], run_id=generation))
 
         gateway = exchange.gateway(Scope(SITE.account_id, SITE.id, run_id=generation, asset="drafts", generation=generation))
-        asyncio.run(write_drafts(work, gateway, save))
+        asyncio.run(write_drafts(work, gateway, Grouped(save_all)))
 
 
 @dataclass

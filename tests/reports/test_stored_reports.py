@@ -14,7 +14,7 @@ from pressroom.platforms.registry import platforms
 from pressroom.records import Cluster, KeywordFile, RejectedRow, stable_id
 from pressroom.reports.daily import make_report
 from pressroom.reports.document import DailyReport
-from pressroom.store.content import save_draft, save_ideas
+from pressroom.store.content import save_drafts, save_ideas
 from pressroom.store.engine import Store
 from pressroom.store.keywords import import_keywords, save_clusters
 from pressroom.store.locks import hold_site
@@ -70,7 +70,7 @@ def a_day_is_made(store: Store, *, day: dt.date = DAY, run_id: str = "run-1") ->
         with desk.step("writer/social_drafts") as step, desk.transaction() as session:
             for idea in ideas[:2]:
                 call_booked(session, f"{run_id}-{idea.ordinal}")
-                save_draft(session, SITE, a_draft(idea, call=f"{run_id}-{idea.ordinal}"), run_id=run_id)
+                save_drafts(session, SITE, [a_draft(idea, call=f"{run_id}-{idea.ordinal}")], run_id=run_id)
             step.tally.paid, step.tally.replayed = 2, 1
             step.done("d1", complete=False, drafts=2)
         with desk.transaction() as session:

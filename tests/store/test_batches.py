@@ -29,6 +29,7 @@ from pressroom.store.engine import Store
 from pressroom.store.locks import OwnerLock
 from pressroom.store.runs import LastWords, last_words
 from pressroom.store.tables import AutomationRunRow, ModelBatchRow, ModelCallRow
+from tests.ledgers import claim
 from tests.samples import DAY, SITE, site_applied
 
 COST = Decimal("0.000045")
@@ -48,7 +49,7 @@ def ledger(store: Store, owner: OwnerLock) -> Ledger:
     with store.transaction() as session:
         site_applied(session)
     claimed = Ledger(store, owner)
-    assert [claimed.claim(entry(key)) for key in KEYS] == [Ours()] * 3
+    assert claimed.claim([entry(key) for key in KEYS]) == [Ours()] * 3
     return claimed
 
 
@@ -114,12 +115,12 @@ def test_a_batch_takes_the_calls_that_are_still_its_own_processes(store: Store, 
 def test_who_asks_for_a_batched_call_is_told_its_batch(store: Store, ledger: Ledger, book: BatchBook) -> None:
     batch = new()
     book.enter(batch, KEYS)
-    assert ledger.claim(entry(KEYS[0])) == "busy", "in this process it is still on its way out"
+    assert claim(ledger, entry(KEYS[0])) == "busy", "in this process it is still on its way out"
     ledger.let_go(KEYS[0])
-    assert ledger.claim(entry(KEYS[0])) == Batched(batch.id)
+    assert claim(ledger, entry(KEYS[0])) == Batched(batch.id)
     assert ledger.find(KEYS) == dict.fromkeys(KEYS, Batched(batch.id))
     with OwnerLock(store) as other:
-        assert Ledger(store, other).claim(entry(KEYS[1])) == Batched(batch.id)
+        assert claim(Ledger(store, other), entry(KEYS[1])) == Batched(batch.id)
 
 
 def test_outcomes_are_booked_once_and_the_rest_is_given_back_at_the_end(store: Store, ledger: Ledger, book: BatchBook) -> None:
@@ -142,8 +143,8 @@ def test_outcomes_are_booked_once_and_the_rest_is_given_back_at_the_end(store: S
     ]
     for key in KEYS:
         ledger.let_go(key)
-    assert ledger.claim(entry(KEYS[0])) == answer()
-    assert ledger.claim(entry(KEYS[1])) == ledger.claim(entry(KEYS[2])) == Ours()
+    assert claim(ledger, entry(KEYS[0])) == answer()
+    assert claim(ledger, entry(KEYS[1])) == claim(ledger, entry(KEYS[2])) == Ours()
     with store.transaction() as session:
         assert waiting_calls(session, SITE.id, DAY) == {}
 

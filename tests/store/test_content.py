@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from pressroom.errors import BadInput
 from pressroom.records import Draft
-from pressroom.store.content import drafts_on, ideas_on, save_draft, save_ideas, topic_memory
+from pressroom.store.content import drafts_on, ideas_on, save_drafts, save_ideas, topic_memory
 from pressroom.store.engine import Store
 from pressroom.store.lineage import trace
 from pressroom.store.tables import DraftRow, DraftVersionRow, IdeaRow
@@ -22,7 +22,7 @@ def count(store: Store, table: type) -> int:
 
 def saved(store: Store, draft: Draft) -> Draft:
     with store.transaction() as session:
-        save_draft(session, SITE, draft, run_id="run")
+        save_drafts(session, SITE, [draft], run_id="run")
         return drafts_on(session, SITE.id, DAY)[0]
 
 
@@ -78,7 +78,7 @@ def test_the_topic_memory_is_thirty_days_and_all_that_was_published(store: Store
             day = DAY - dt.timedelta(days=days)
             save_ideas(session, SITE, day, [an_idea(call=call, day=day)], run_id="run")
         assert [idea.call for _, idea in topic_memory(session, SITE.id, DAY)] == ["old"], "neither today's nor one of 60 days ago"
-        save_draft(session, SITE, a_draft(an_idea(call="older", day=DAY - dt.timedelta(days=60)), call="older"), run_id="run")
+        save_drafts(session, SITE, [a_draft(an_idea(call="older", day=DAY - dt.timedelta(days=60)), call="older")], run_id="run")
         session.execute(sa.update(DraftRow).values(state="published"))
         assert [idea.call for _, idea in topic_memory(session, SITE.id, DAY)] == ["old", "older"]
 

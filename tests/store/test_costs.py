@@ -19,6 +19,7 @@ from pressroom.store.costs import By, Cost, Costs, costs, paid_by
 from pressroom.store.engine import Store
 from pressroom.store.locks import OwnerLock
 from pressroom.store.tables import AccountRow, ModelBatchRow, ModelCallRow, SiteRow
+from tests.ledgers import book, claim
 
 ACCOUNT = stable_id("account", "a")
 STRANGER = stable_id("account", "b")
@@ -178,14 +179,15 @@ def test_the_costs_are_those_that_the_ledger_booked(store: Store, call: Call, ad
                 "provider": "openai",
                 "model": model,
             }
-            ledger.claim(
-                Entry(request_hash=f"{number:064}", account_id=ACCOUNT, site_id=BREW, generation="", request={}, run_id="run-9", **what)
+            claim(
+                ledger,
+                Entry(request_hash=f"{number:064}", account_id=ACCOUNT, site_id=BREW, generation="", request={}, run_id="run-9", **what),
             )
             if not tokens:
                 ledger.fail(f"{number:064}", "the model endpoint answers 503", attempts=3)
                 continue
             usage, price = Usage(input=tokens, output=tokens), price_of(model)
-            ledger.book(f"{number:064}", {"id": number}, usage, price.of(usage) if price else None, attempts=1)
+            book(ledger, f"{number:064}", {"id": number}, usage, price.of(usage) if price else None)
     today = dt.datetime.now(dt.UTC).date()
     (row,) = added_up("run", today - dt.timedelta(days=1), today).rows
     assert (row.key, row.answered, row.failed, row.input_tokens, row.output_tokens) == ("run-9", 3, 1, 600, 600)

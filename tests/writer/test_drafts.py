@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -16,8 +16,9 @@ from pressroom.platforms.base import DraftBrief, Platform
 from pressroom.platforms.registry import platform, platforms
 from pressroom.platforms.x import XPosts
 from pressroom.records import Draft
-from pressroom.store.content import drafts_on, save_draft, save_ideas
+from pressroom.store.content import drafts_on, save_drafts, save_ideas
 from pressroom.store.engine import Store
+from pressroom.store.grouped import Grouped
 from pressroom.writer.drafts import Drafts, Failed, Written, write_draft, write_drafts
 from simulators.openai import OpenAISimulator
 from tests.asking import Scripted, gateway_of
@@ -44,7 +45,12 @@ def on(*slugs: str, ideas: int = 3) -> list[tuple[DraftBrief, Platform]]:
 
 
 def write(work: list[tuple[DraftBrief, Platform]], asks: Any, save: Callable[[Written], Any] = lambda _: None) -> Drafts:
-    return asyncio.run(write_drafts(work, asks, save))
+    return asyncio.run(write_drafts(work, asks, each(save)))
+
+
+def each(save: Callable[[Written], Any]) -> Grouped[Written, Any]:
+    """Saves that come together, one by one."""
+    return Grouped(lambda group: [save(written) for written in group])
 
 
 def posts(*texts: str) -> XPosts:
@@ -186,7 +192,7 @@ def test_a_run_that_is_cancelled_keeps_the_draft_that_is_being_saved() -> None:
     work = on("x", "linkedin")
 
     async def cancelled() -> None:
-        task = asyncio.create_task(write_drafts(work, Slow(Permanent("never"), after=60), save))
+        task = asyncio.create_task(write_drafts(work, Slow(Permanent("never"), after=60), each(save)))
         await asyncio.to_thread(saving.wait)
         task.cancel()
         await task
@@ -219,16 +225,6 @@ def test_drafts_are_saved_one_at_a_time_and_beside_the_event_loop() -> None:
     assert most == [1] * 6
 
 
-def test_a_save_may_be_a_coroutine() -> None:
-    saved: list[Written] = []
-
-    async def save(written: Written) -> None:
-        await asyncio.sleep(0)
-        saved.append(written)
-
-    assert len(write(on("x"), Scripted(), save).written) == len(saved) == 3
-
-
 def test_fifteen_drafts_take_as_long_as_one_and_a_rerun_asks_for_none(store: Store) -> None:
     """The hosted path: the real SDK, the simulated endpoint with 0.5 s of latency, the real ledger and the real rows."""
     work = [(brief, each) for brief in briefs(5) for each in ALL]
@@ -249,9 +245,11 @@ def test_fifteen_drafts_take_as_long_as_one_and_a_rerun_asks_for_none(store: Sto
             call_booked(session, ideas[0].call, site)
             save_ideas(session, site, coffee_brief().day, ideas, run_id="run-1")
 
-        def save(written: Written) -> None:
+        def save_all(group: Sequence[Written]) -> None:
             with store.transaction() as session:
-                save_draft(session, site, written.draft, run_id="run-1")
+                save_drafts(session, site, [written.draft for written in group], run_id="run-1")
+
+        save = Grouped(save_all)
 
         asyncio.run(write_drafts(work[:1], gateway, save))  # loads the SDK, which is no part of the measure
         start = time.perf_counter()
@@ -274,7 +272,7 @@ def test_an_endpoint_that_fails_for_one_draft_loses_one_draft(store: Store) -> N
         simulator.fail("500", times=None, containing=work[1][0].idea.title)
         simulator.fail("refusal", times=None, containing=work[2][0].idea.title)
         with gateway_of(store, work[0][0].site, simulator) as gateway:
-            drafts = asyncio.run(write_drafts(work, gateway, lambda _: None))
+            drafts = asyncio.run(write_drafts(work, gateway, each(lambda _: None)))
     assert [(one.idea_id, one.platform) for one in drafts.failed] == [(work[1][0].idea.id, "x")]
     assert [one.draft.state for one in drafts.written] == ["generated", "failed"]
     assert drafts.written[1].draft.version.violations[0].code == "no_draft"
