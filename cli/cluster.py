@@ -69,7 +69,8 @@ def _show(clusters: "Sequence[Cluster]", phrases: dict[str, str], title: str) ->
 
 
 def _rejection(name: str, rejected: "Sequence[RejectedRow]") -> str:
+    from pressroom.wording import some
+
     shown = "; ".join(f"row {row.row}: {row.reason}" for row in rejected[:REASONS])
     more = f"; and {len(rejected) - REASONS:,} more" if len(rejected) > REASONS else ""
-    rows = "1 row" if len(rejected) == 1 else f"{len(rejected):,} rows"
-    return f"{name}: {rows} left out: {shown}{more}"
+    return f"{name}: {some(len(rejected), 'row')} left out: {shown}{more}"

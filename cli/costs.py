@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from cli.output import JsonFlag, emit, out
+from cli.output import JsonFlag, emit, out, printable
 from pressroom.errors import BadInput
 
 if TYPE_CHECKING:
@@ -181,8 +181,9 @@ def _without_cost(by_model: "Costs", prices: "Path | None") -> "Iterator[str]":
 
 
 def _calls(rows: "Sequence[Cost]") -> str:
-    count = sum(row.unpriced for row in rows)
-    return "1 call" if count == 1 else f"{count:,} calls"
+    from pressroom.wording import some
+
+    return some(sum(row.unpriced for row in rows), "call")
 
 
 def _names(rows: "Sequence[Cost]") -> str:
@@ -190,6 +191,5 @@ def _names(rows: "Sequence[Cost]") -> str:
 
 
 def _shown(key: str) -> str:
-    """A key for people: what is not printable left out, and the 64 digits of a model's version cut to 12, as elsewhere; --json has all."""
-    printable = "".join(character if character.isprintable() else " " for character in key)
-    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1", printable)
+    """A key for people, the 64 digits of a model's version cut to 12, as elsewhere; --json has all."""
+    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1", printable(key))

@@ -228,11 +228,13 @@ def _models(settings: "Settings") -> Iterator[Finding]:
 
 def ending(model: str, ends: dt.date, today: dt.date) -> Finding:
     """A model whose end is known: said always, a warning in the months before it, and a problem from that day on."""
+    from pressroom.wording import some
+
     left = (ends - today).days
     advice = f"set PRESSROOM_LLM_MODEL, or its purpose in PRESSROOM_MODELS, to another such as {INSTEAD}; try it first: pressroom eval"
     if left <= 0:
         return Finding("model's end", "problem", f"{model} was shut down on {ends}", advice)
-    found = f"{model} is shut down on {ends}, in {left} day{'' if left == 1 else 's'}"
+    found = f"{model} is shut down on {ends}, in {some(left, 'day')}"
     return Finding("model's end", "warning", found, advice) if left <= ENDS_SOON_DAYS else Finding("model's end", "ok", found)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.output import JsonFlag, emit, err, out, say
+from cli.output import JsonFlag, emit, err, out, printable, say
 from pressroom.errors import BadInput
 
 if TYPE_CHECKING:
@@ -178,13 +178,13 @@ def _version_document(scores: "Scores") -> dict[str, Any]:
 def _show(scores: "Sequence[Scores]") -> None:
     """A prompt's table, and below it the cases that an editor of the prompt would look at."""
     from pressroom.evaluation.scores import changed_cases
+    from pressroom.wording import some
 
-    count = scores[0].cases
-    out.print(f"{scores[0].prompt}: {count} {'case' if count == 1 else 'cases'} of the golden set", style="italic", highlight=False)
+    out.print(f"{scores[0].prompt}: {some(scores[0].cases, 'case')} of the golden set", style="italic", highlight=False)
     out.print(_table(scores))
     if len(scores) == 2:
         better, worse = changed_cases(*scores)
-        share = f"One case is {1 / count:.1%}: ask again with --fresh before you trust a small difference."
+        share = f"One case is {1 / scores[0].cases:.1%}: ask again with --fresh before you trust a small difference."
         out.print(f"better: {_named(better)}\nworse: {_named(worse)}\n{share}", markup=False, highlight=False, soft_wrap=True)
     for each in scores:
         for remark in _failures(each, "variant: " if each is not scores[0] else ""):
@@ -250,13 +250,9 @@ def _failures(scores: "Scores", whose: str) -> "Iterator[str]":
         last = result.answers[-1]
         broken = [violation.message for violation in last.violations if violation.is_error]
         problem = result.refused or (broken[0] if broken else last.problem or last.outcome)
-        yield f"{whose}{result.case} does not pass: {_line(problem)}"
+        yield f"{whose}{result.case} does not pass: {printable(problem)}"
     if len(failed) > MOST_NAMED:
         yield f"{whose}{len(failed) - MOST_NAMED} more do not pass; --json has all"
-
-
-def _line(text: str) -> str:
-    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _show_bill(scores: "Sequence[Scores]") -> None:

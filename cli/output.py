@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,11 +18,11 @@ from pressroom.errors import BadInput, PressroomError
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else.")]
 
 # A file or another program has no edge to wrap at: Rich would take 80 columns, and break the cells of a table. COLUMNS holds there too.
-_NO_EDGE = 10_000
+NO_EDGE = 10_000
 
 out = Console()
 if not out.is_terminal and "COLUMNS" not in os.environ:
-    out.width = _NO_EDGE
+    out.width = NO_EDGE
 err = Console(stderr=True)
 
 
@@ -45,14 +46,19 @@ def emit(document: Any) -> None:
 
 def say(line: str) -> None:
     """One line for people on standard error: no markup, no wrapping, and a file's name with a line end in it makes no second one."""
-    plain = "".join(character if character.isprintable() else " " for character in line)
-    err.print(plain, markup=False, highlight=False, soft_wrap=True)
+    err.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
-def guarded(app: typer.Typer) -> int:
-    """Runs the command; an expected error is one line and its exit code, a bug is 70 and a file with the traceback."""
+def printable(text: str) -> str:
+    """Text of strangers for a terminal: none of its control characters reaches it, and it stays one line."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def guarded(app: typer.Typer, words: Sequence[str] | None = None) -> int:
+    """Runs the command of the command line, or of `words`; an expected error is one line and its exit code, a bug is 70 and a file with the
+    traceback."""
     try:
-        code = app(standalone_mode=False)  # typer.Exit comes back as its code, a command as None
+        code = app(words, standalone_mode=False)  # typer.Exit comes back as its code, a command as None
         return code if isinstance(code, int) else 0
     except PressroomError as error:
         for line in getattr(error, "lines", (str(error),)):  # a file's mistakes have one line each

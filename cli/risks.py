@@ -1,13 +1,13 @@
 """`pressroom risks`: what videos are screened for, and what another file would have made of those that were screened."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.output import JsonFlag, emit, out, say
-from pressroom.errors import BadInput
+from cli.screened import read_screened
 
 if TYPE_CHECKING:
     from pressroom.records import Trigger
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 SHOWN = 40  # changes in a table; --json has all
 
 app = typer.Typer(help="Look at the risks that videos are screened for: check, diff.", no_args_is_help=True)
-DictionaryFolder = Annotated[Path | None, typer.Option("--dictionaries", help="Folder of your own dictionaries (*.yaml).")]
 
 
 @app.command()
@@ -28,103 +27,13 @@ def check(
         Path | None,
         typer.Argument(help="Risks, a policy or a dictionary of your own; without it, what comes with Pressroom.", show_default=False),
     ] = None,
-    dictionaries: DictionaryFolder = None,
+    folder: Annotated[Path | None, typer.Option("--dictionaries", help="Folder of your own dictionaries (*.yaml).")] = None,
     json: JsonFlag = False,
 ) -> None:
     """Checks a file of risks, a policy or a dictionary, and lists what is in force with it.
 
     Exit code 0: it can be used; 2: it cannot, with one line for each mistake.
     """
-    _check(file, dictionaries, json)
-
-
-@app.command()
-def diff(
-    file: Annotated[Path, typer.Argument(help="Risks or a policy.", show_default=False)],
-    file2: Annotated[
-        Path | None,
-        typer.Argument(help="What it would become; without it, FILE is compared with what comes with Pressroom.", show_default=False),
-    ] = None,
-    signals: Annotated[
-        list[Path] | None,
-        typer.Option("--signals", help="JSON of a video (duration_ms, signals, coverage) in place of the stored ones. May be repeated."),
-    ] = None,
-    site: Annotated[str | None, typer.Option("--site", help="Slug of the site whose videos are looked at; default: all.")] = None,
-    json: JsonFlag = False,
-) -> None:
-    """Compares what two files make of the signals that are stored. No detector is asked.
-
-    A trigger appeared, vanished, moved, or has another severity or action. Exit code 0, whatever is different.
-    """
-    paths = signals
-    stored = (lambda: map(read_screened, paths)) if paths else (lambda: _stored(site))
-    show_diff(file, file2, stored, json)
-
-
-def _stored(site: str | None) -> "Iterator[Screened]":
-    """What the database holds of every screened video, one at a time in memory."""
-    from cli.opening import open_known_store
-    from pressroom.safety.replay import Screened
-    from pressroom.settings import load_settings
-    from pressroom.store.sites import site_by_slug
-    from pressroom.store.videos import coverages_of, screened_videos, signals_of
-
-    with open_known_store(load_settings()) as store:
-        with store.transaction() as session:
-            if site:
-                site_by_slug(session, site)  # a slug that is none is said
-            videos = screened_videos(session, site=site)
-        for video in videos:
-            if video.probe is None:
-                continue
-            with store.transaction() as session:
-                found, coverages = signals_of(session, video), coverages_of(session, video)
-            yield Screened(video.key, video.probe.duration_ms, tuple(found), tuple(coverages))
-
-
-def show_diff(file: Path, file2: Path | None, stored: "Callable[[], Iterable[Screened]]", json: bool) -> None:
-    """Writes what is different over the videos of `stored`. Raises Mistakes when one of the files cannot be used."""
-    from pressroom.safety.policy import policy
-    from pressroom.safety.replay import replay
-
-    old, new = (policy(), _policy_of(file)) if file2 is None else (_policy_of(file), _policy_of(file2))
-    found = list(replay(stored(), old, new))
-    if json:
-        emit(_diff_document(old, new, found))
-    else:
-        _show_diff(old, new, found)
-
-
-def read_screened(path: Path) -> "Screened":
-    """The signals and coverage of one video in a JSON file. Raises BadInput that names the file and the field."""
-    from json import loads
-
-    from pydantic import TypeAdapter, ValidationError
-
-    from pressroom.records import Coverage, Signal
-    from pressroom.safety.replay import Screened
-    from pressroom.wording import complaint
-
-    try:
-        document = loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError):
-        raise BadInput(f"{path}: no valid JSON in UTF-8") from None
-    if not isinstance(document, dict) or not isinstance(document.get("duration_ms"), int) or not isinstance(document.get("signals"), list):
-        raise BadInput(f"{path}: expected duration_ms, a list of signals, and their coverage")
-    try:
-        found = TypeAdapter(tuple[Signal, ...]).validate_python(document["signals"])
-        coverages = TypeAdapter(tuple[Coverage, ...]).validate_python(document.get("coverage") or [])
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        kind = "signals" if error.title.startswith("tuple[Signal") else "coverage"
-        where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
-        raise BadInput(f"{path}: {kind}{where}: {complaint(first)}") from None
-    return Screened(str(document.get("video") or path.stem), document["duration_ms"], found, coverages)
-
-
-def _check(file: Path | None, folder: Path | None, json: bool) -> None:
     from pressroom.safety.dictionaries import Dictionaries, dictionaries, read_dictionary
     from pressroom.safety.policy import policy, shipped_policies
     from pressroom.safety.reading import Mistakes
@@ -152,6 +61,56 @@ def _check(file: Path | None, folder: Path | None, json: bool) -> None:
     else:
         _show_risks(known, chosen)
         _show_words(words.files)
+
+
+@app.command()
+def diff(
+    file: Annotated[Path, typer.Argument(help="Risks or a policy.", show_default=False)],
+    file2: Annotated[
+        Path | None,
+        typer.Argument(help="What it would become; without it, FILE is compared with what comes with Pressroom.", show_default=False),
+    ] = None,
+    signals: Annotated[
+        list[Path] | None,
+        typer.Option("--signals", help="JSON of a video (duration_ms, signals, coverage) in place of the stored ones. May be repeated."),
+    ] = None,
+    site: Annotated[str | None, typer.Option("--site", help="Slug of the site whose videos are looked at; default: all.")] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Compares what two files make of the signals that are stored. No detector is asked.
+
+    A trigger appeared, vanished, moved, or has another severity or action. Exit code 0, whatever is different.
+    """
+    from pressroom.safety.policy import policy
+    from pressroom.safety.replay import replay
+
+    old, new = (policy(), _policy_of(file)) if file2 is None else (_policy_of(file), _policy_of(file2))
+    found = list(replay(map(read_screened, signals) if signals else _stored(site), old, new))
+    if json:
+        emit(_diff_document(old, new, found))
+    else:
+        _show_diff(old, new, found)
+
+
+def _stored(site: str | None) -> "Iterator[Screened]":
+    """What the database holds of every screened video, one at a time in memory."""
+    from cli.opening import open_known_store
+    from pressroom.safety.replay import Screened
+    from pressroom.settings import load_settings
+    from pressroom.store.sites import site_by_slug
+    from pressroom.store.videos import coverages_of, screened_videos, signals_of
+
+    with open_known_store(load_settings()) as store:
+        with store.transaction() as session:
+            if site:
+                site_by_slug(session, site)  # a slug that is none is said
+            videos = screened_videos(session, site=site)
+        for video in videos:
+            if video.probe is None:
+                continue
+            with store.transaction() as session:
+                found, coverages = signals_of(session, video), coverages_of(session, video)
+            yield Screened(video.key, video.probe.duration_ms, tuple(found), tuple(coverages))
 
 
 def _kind(path: Path) -> str:
@@ -230,6 +189,7 @@ def _show_diff(old: "Policy", new: "Policy", found: "list[tuple[str, Comparison]
     from rich.table import Table
 
     from pressroom.safety.replay import moves
+    from pressroom.wording import some
 
     table = Table("video", "change", "code", "before", "after", box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     rows = list(_rows(found))
@@ -238,17 +198,12 @@ def _show_diff(old: "Policy", new: "Policy", found: "list[tuple[str, Comparison]
     if rows:
         out.print(table)
     if len(rows) > SHOWN:
-        say(f"{counted(len(rows) - SHOWN, 'more change')}; --json has all")
+        say(f"{some(len(rows) - SHOWN, 'more change')}; --json has all")
     for (before, after), count in sorted(moves(one for _, one in found).items()):
-        say(f"{counted(count, 'video')}: {before}" + ("" if before == after else f" becomes {after}"))
+        say(f"{some(count, 'video')}: {before}" + ("" if before == after else f" becomes {after}"))
     same = sum(one.same for _, one in found)
-    stay = f"{counted(same, 'trigger')} {'stays as it is' if same == 1 else 'stay as they are'}"
-    say(f"{old.version} against {new.version}: {counted(len(rows), 'change')}, {stay}")
-
-
-def counted(number: int, what: str) -> str:
-    """`1 change`, `2 changes`."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+    stay = f"{some(same, 'trigger')} {'stays as it is' if same == 1 else 'stay as they are'}"
+    say(f"{old.version} against {new.version}: {some(len(rows), 'change')}, {stay}")
 
 
 def _rows(found: "list[tuple[str, Comparison]]") -> Iterator[tuple[str, ...]]:

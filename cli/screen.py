@@ -1,7 +1,6 @@
 """`pressroom screen VIDEO`: a video file looked at, judged and reported, without a bucket."""
 
 import datetime as dt
-import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.output import JsonFlag, emit, err, out, say
+from cli.screened import write_screened
 
 if TYPE_CHECKING:
     from pressroom.inference.types import Media, Runner
@@ -34,12 +34,10 @@ class FailOn(StrEnum):
 _FAILS = {FailOn.block: ("block",), FailOn.review: ("block", "review", "incomplete")}
 _STYLES = {"block": "bold red", "review": "yellow", "incomplete": "yellow", "clear": "green", "refused": "bold red"}
 _TRIGGERS_SHOWN = 12
-_HEARING = ("transcript", "sound")
-_LANGUAGE = r"^[a-z]{2}(-[A-Z]{2})?$"  # as that of a site
 # The folder under the system's temporary one, and the file in it that is locked while the command lives.
 FOLDER, LOCK = "pressroom-screen-", "in-use.lock"
 STARTS_WITHIN_S = 60  # from making the folder to holding its lock takes a millisecond; a minute is beyond any stall
-SIGNALS = "signals.json"  # what `pressroom risks diff --signals` reads
+SIGNALS = "signals.json"
 
 
 def screen(
@@ -58,21 +56,19 @@ def screen(
     """
     from pressroom.compliance.detecting import Words
     from pressroom.compliance.source import rules_of
-    from pressroom.errors import BadInput, Refused
+    from pressroom.errors import Refused
     from pressroom.records import Tally
     from pressroom.reports.files import screen_file
     from pressroom.safety.policy import policy as load_policy
     from pressroom.settings import load_settings
-    from pressroom.wording import PATTERNS
 
-    if not re.fullmatch(_LANGUAGE, language):
-        raise BadInput(f"--language {language!r}: expected {PATTERNS[_LANGUAGE]}")
+    _check_language(language)
     settings = load_settings()
     rules = load_policy(policy or settings.policy or "default", settings.risks)
     if out_folder:
         _writable(out_folder)
     tally = Tally()
-    with _work_folder() as folder, _runners(settings, tally) as (runners, afford), _bars() as tick:
+    with work_folder() as folder, _runners(settings, tally) as (runners, afford), _bars() as tick:
         report, screened = screen_file(
             video,
             folder,
@@ -100,8 +96,23 @@ def screen(
         raise typer.Exit(1)
 
 
+def _check_language(language: str) -> None:
+    """Raises BadInput for what is no language."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from pressroom.errors import BadInput
+    from pressroom.records import Language
+    from pressroom.wording import fitting
+
+    try:
+        TypeAdapter(Language).validate_python(language)
+    except ValidationError as error:
+        (problem,) = error.errors()
+        raise BadInput(f"--language {language!r}: expected {fitting(problem['type'], problem['ctx'])}") from None
+
+
 @contextmanager
-def _work_folder() -> Iterator[Path]:
+def work_folder() -> Iterator[Path]:
     """A folder for what is taken from the video, gone at the end. Those of commands that were killed go first: nobody holds their lock."""
     import tempfile
     from contextlib import suppress
@@ -170,9 +181,7 @@ def _writable(folder: Path) -> None:
 
 
 def _write(report: "ScreeningReport", screened: "Screened | None", folder: Path, media: Path) -> None:
-    """The report's files, and what it was judged by in the form that `risks diff --signals` reads."""
-    from json import dumps
-
+    """The report's files, and what it was judged by."""
     from pressroom.errors import BadInput
     from pressroom.reports.screening_render import render_screening_html, render_screening_json, render_screening_vtt
 
@@ -181,13 +190,7 @@ def _write(report: "ScreeningReport", screened: "Screened | None", folder: Path,
         for name, text in (("html", html), ("json", render_screening_json(report)), ("vtt", render_screening_vtt(report))):
             (folder / f"report.{name}").write_text(text, encoding="utf-8")
         if screened:
-            document = {
-                "video": screened.video,
-                "duration_ms": screened.duration_ms,
-                "signals": [signal.model_dump(mode="json") for signal in screened.signals],
-                "coverage": [coverage.model_dump(mode="json") for coverage in screened.coverages],
-            }
-            (folder / SIGNALS).write_text(dumps(document, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+            write_screened(screened, folder / SIGNALS)
         else:
             (folder / SIGNALS).unlink(missing_ok=True)  # of another film, before
     except OSError as error:
@@ -223,6 +226,8 @@ def _show(report: "ScreeningReport") -> None:
 
 
 def _looked_at(coverage: "Coverage", is_silent: bool) -> str:
-    if is_silent and coverage.detector in _HEARING and coverage.state in ("analysed", "skipped"):
+    from pressroom.reports.screening import HEARD
+
+    if is_silent and coverage.detector in HEARD and coverage.state in ("analysed", "skipped"):
         return "nothing to hear"
     return f"{coverage.fraction:.0%}" if coverage.state == "analysed" else f"not analysed ({coverage.state})"

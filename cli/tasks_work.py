@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cli.output import out, say
-from cli.tasks import Desk, countdown, decision, remark, report_path, show_case
+from cli.tasks import Desk
+from cli.tasks_text import countdown, decision, remark, report_path, show_case
 from pressroom.errors import BadInput, PressroomError
 from pressroom.review import labels, tasks, verdicts
 from pressroom.review.heartbeat import Heartbeat

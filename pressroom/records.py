@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 NAMESPACE = uuid.UUID("6f1f0c5e-9c0e-5d3a-8a52-5f0b6d1f7a10")
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=63)]
+Language = Annotated[str, Field(pattern=r"^[a-z]{2}(-[A-Z]{2})?$")]
 Intent = Literal["informational", "navigational", "commercial", "transactional"]
 DraftState = Literal["generated", "reviewed", "edited", "ready", "published", "failed", "archived"]
 Origin = Literal["ai", "human"]
@@ -65,7 +66,7 @@ class Site(Record):
     domain: str = Field(min_length=1)
     account: Slug = "default"
     time_zone: str = "UTC"
-    language: str = Field(default="en", pattern=r"^[a-z]{2}(-[A-Z]{2})?$")
+    language: Language = "en"
     field: str = Field(min_length=1, description="The field of work, as a content strategist would name it.")
     audience: str = Field(min_length=1)
     platforms: tuple[Slug, ...] = ("linkedin", "x", "instagram")

@@ -1,4 +1,4 @@
-"""What is wrong with a value that a person wrote, in the house's words: Pydantic's own speak of its types."""
+"""The house's words: for numbers of things, and for what is wrong with a value that a person wrote (Pydantic's own speak of its types)."""
 
 from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
@@ -111,3 +111,8 @@ def _shown(value: object) -> str:
     if not isinstance(value, str):
         return text
     return repr(text) if len(text) <= SHOWN else f"{text[:CUT_TO] + '…'!r} of {len(text)} characters"
+
+
+def some(number: int, noun: str) -> str:
+    """The number and its noun: "1 link", "2 links"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -7,20 +7,14 @@ input that is none, a data URI that is too long, more creates a minute than the 
     python -m simulators.replicate --port 0 --latency 1 --rpm 600 --fail 429:3:30 --fail lost --fail 503@poll
 """
 
-import argparse
 import asyncio
-import base64
-import binascii
 import contextlib
 import email.utils
 import hashlib
-import hmac
 import json
 import math
 import re
 import time
-import urllib.request
-import uuid
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -30,16 +24,13 @@ from typing import Any
 from simulators.loopback import HttpReply, HttpRequest, LoopbackServer
 from simulators.openai_files import read_form
 from simulators.openai_limits import Bucket
-from simulators.openai_options import named
 from simulators.openai_wire import Refused
 from simulators.replicate_answers import Answers, Asked, answer
 from simulators.replicate_failures import (
     ENDS,
     ERRORS,
-    KINDS,
     OUTPUTS,
     PAGES,
-    PLACES,
     THROTTLED,
     Failure,
     Place,
@@ -47,7 +38,10 @@ from simulators.replicate_failures import (
     failing,
     problem,
 )
+from simulators.replicate_files import Files
+from simulators.replicate_options import options
 from simulators.replicate_predictions import ENDED, KEPT_S, Clock, Prediction, Predictions
+from simulators.replicate_webhooks import SECRET, deliver
 
 VERSIONS = {
     "3ab86df6c8f54c11309d4d1f930ac292bad43ace52d10c80d87eb258b3c9f79c": "vaibhavs10/incredibly-fast-whisper",
@@ -59,10 +53,7 @@ VERSIONS = {
     "0" * 64: "zhixindev/nsfw-image-detection-2026",
 }
 OFFICIAL = ("meta/llama-guard-4-12b", "openai/whisper")
-LONGEST_DATA_URI = 1_000_000
-LARGEST_FILE = 100_000_000
 LONGEST_WAIT_S = 60.0  # of `Prefer: wait`
-SECRET = "whsec_" + base64.b64encode(b"what only the simulated Replicate knows").decode()
 SETTINGS = frozenset({"latency", "delete_after"})
 ORDERS = SETTINGS | {"fail", "rpm", "reset", "pass_time"}
 
@@ -106,8 +97,8 @@ class ReplicateSimulator(LoopbackServer):
         self.paid: Counter[str] = Counter()  # predictions that ran, by identity
         self.admitted: list[float] = []
         self.throttled = self.cancels = 0
-        self.files: dict[str, tuple[str, bytes]] = {}
         self.delivered: list[str] = []
+        self.files = Files(self.clock)
         self.predictions = Predictions(self.clock)
         self._bucket = Bucket("requests", self.rpm, self.clock) if self.rpm else None
 
@@ -209,7 +200,7 @@ class ReplicateSimulator(LoopbackServer):
             case "POST", ["files"]:
                 return await self._elsewhere("files", request, token, lambda: self._uploaded(request), status=201)
             case "GET", ["files", identifier] if identifier in self.files:
-                return HttpReply.json(self._file_document(identifier))
+                return HttpReply.json(self.files.document(identifier, self.base_url))
             case "GET", ["models", owner, name, "versions", version] if self.versions.get(version) == f"{owner}/{name}":
                 return HttpReply.json(_version_document(version))
             case "GET", ["account"]:
@@ -272,50 +263,10 @@ class ReplicateSimulator(LoopbackServer):
             model = self.versions[version]
         elif model not in OFFICIAL:
             raise Refused(404, "Not found", "The requested resource could not be found.")
-        files: list[bytes] = []
-        lost: list[str] = []
-        named = await self._named(given, files, lost)
-        words = json.dumps([model, version, named], sort_keys=True)
+        fetched = await self.files.fetch(given, self.base_url)
+        words = json.dumps([model, version, fetched.named], sort_keys=True)
         identity = hashlib.sha256(words.encode()).hexdigest()
-        return Asked(self.count + 1, model, version, given, tuple(files), identity), lost[0] if lost else ""
-
-    async def _named(self, value: Any, files: list[bytes], lost: list[str]) -> Any:
-        """`value` with the SHA-256 of its content in the place of each file; the contents are added to `files`."""
-        match value:
-            case dict():
-                return {key: await self._named(part, files, lost) for key, part in value.items()}
-            case list():
-                return [await self._named(part, files, lost) for part in value]
-            case str() if value.startswith(("data:", "http://", "https://")):
-                content = await self._content(value)
-                if content is None:
-                    lost.append(value)
-                    return value
-                files.append(content)
-                return hashlib.sha256(content).hexdigest()
-        return value
-
-    async def _content(self, url: str) -> bytes | None:
-        """What is behind a URL; None where it cannot be fetched. Nothing is fetched from beyond this machine."""
-        if url.startswith("data:"):
-            if len(url) > LONGEST_DATA_URI:
-                raise Refused(422, "Input validation failed", "- input: data URIs are limited to 1MB")
-            with contextlib.suppress(binascii.Error, ValueError):
-                return base64.b64decode(url.partition(",")[2], validate=True)
-            return None
-        if url.startswith(f"{self.base_url}/v1/files/"):
-            _, content = self.files.get(url.rpartition("/")[2], ("", None))
-            return content
-        if not url.startswith("http://127.0.0.1:"):
-            return url.encode()
-
-        def fetch() -> bytes:
-            with urllib.request.urlopen(url, timeout=10) as response:
-                return bytes(response.read())
-
-        with contextlib.suppress(OSError):
-            return await asyncio.to_thread(fetch)
-        return None
+        return Asked(self.count + 1, model, version, given, tuple(fetched.contents), identity), fetched.lost[0] if fetched.lost else ""
 
     async def _elsewhere(self, place: Place, request: HttpRequest, token: str, make: Any, *, status: int = 200) -> HttpReply:
         """What is asked beside a create. A reply that is lost on the wire was made."""
@@ -346,28 +297,7 @@ class ReplicateSimulator(LoopbackServer):
         fields = read_form(request)
         if "content" not in fields:
             raise Refused(422, "Input validation failed", "- content is required")
-        name, content = fields["content"]
-        if len(content) > LARGEST_FILE:
-            raise Refused(413, "Content too large", "Files are limited to 100MB")
-        identifier = uuid.uuid4().hex[:26]
-        self.files[identifier] = (name, content)
-        return self._file_document(identifier)
-
-    def _file_document(self, identifier: str) -> dict[str, Any]:
-        name, content = self.files[identifier]
-        sha256 = hashlib.sha256(content).hexdigest()
-        return {
-            "id": identifier,
-            "name": name,
-            "content_type": "application/octet-stream",
-            "size": len(content),
-            "etag": sha256[:32],
-            "checksums": {"sha256": sha256},
-            "metadata": {},
-            "created_at": self.clock.stamp(self.clock()),
-            "expires_at": self.clock.stamp(self.clock() + 24 * 3600),
-            "urls": {"get": f"{self.base_url}/v1/files/{identifier}"},
-        }
+        return self.files.document(self.files.keep(*fields["content"]), self.base_url)
 
     async def _until_done(self, prediction: Prediction, longest: float) -> None:
         end = time.monotonic() + longest
@@ -377,35 +307,20 @@ class ReplicateSimulator(LoopbackServer):
     def _announce(self, prediction: Prediction, url: str, events: Sequence[str]) -> None:
         """Sends the webhooks of a prediction: when it begins, and when it has ended."""
 
-        async def deliver() -> None:
+        async def send() -> None:
+            self.delivered.append(prediction.id)
+            await deliver(self._document_of(prediction), url, int(self.clock()))
+
+        async def tell() -> None:
             if "start" in events:
-                await self._deliver(prediction, url)
+                await send()
             if "completed" in events:
                 await self._until_done(prediction, math.inf)
-                await self._deliver(prediction, url)
+                await send()
 
-        delivery = asyncio.get_running_loop().create_task(deliver())
+        delivery = asyncio.get_running_loop().create_task(tell())
         self._deliveries.add(delivery)
         delivery.add_done_callback(self._deliveries.discard)
-
-    async def _deliver(self, prediction: Prediction, url: str) -> None:
-        body = json.dumps(self._document_of(prediction)).encode()
-        headers = {"content-type": "application/json", **signed(body, f"msg_{uuid.uuid4().hex}", int(self.clock()))}
-        self.delivered.append(prediction.id)
-
-        def post() -> None:
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=10).close()
-
-        await asyncio.to_thread(post)
-
-
-def signed(body: bytes, identifier: str, timestamp: int, secret: str = SECRET) -> dict[str, str]:
-    """The three headers of a webhook: HMAC-SHA256 over `id.timestamp.body` with the key behind `whsec_`."""
-    key = base64.b64decode(secret.removeprefix("whsec_"))
-    digest = hmac.new(key, f"{identifier}.{timestamp}.".encode() + body, hashlib.sha256).digest()
-    signature = f"v1,{base64.b64encode(digest).decode()}"
-    return {"webhook-id": identifier, "webhook-timestamp": str(timestamp), "webhook-signature": signature}
 
 
 def _version_document(version: str) -> dict[str, Any]:
@@ -434,31 +349,6 @@ def _wait(prefer: str) -> float | None:
 def _broken(reply: HttpReply, kind: str) -> HttpReply:
     cut = {"reset": len(reply.body) // 2, "lost": 0}.get(kind)
     return replace(reply, reset_after=cut, endless=kind == "endless")
-
-
-def options(arguments: Sequence[str] | None = None) -> dict[str, Any]:
-    """What the command line (or `arguments`) asks for, as the arguments of `ReplicateSimulator`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m simulators.replicate",
-        description="Replicate's HTTP API on 127.0.0.1. POST /_control changes what is set here while it runs, GET /_stats counts.",
-    )
-    failures = (
-        f"what goes wrong, in order: KIND[@PLACE][:TIMES[:RETRY_AFTER]], TIMES may be 'all'; kinds: {', '.join(KINDS)}; "
-        f"places: {', '.join(PLACES)} (default: create)"
-    )
-    seconds: dict[str, Any] = {"type": float, "metavar": "SECONDS"}
-    parser.add_argument("--port", type=int, default=8082, help="0 takes a free one (default: 8082)")
-    parser.add_argument("--latency", **seconds, default=0.0, help="how long each prediction takes")
-    parser.add_argument("--rpm", type=int, metavar="N", help="creates a minute that are let in (default: all)")
-    parser.add_argument("--delete-after", **seconds, default=KEPT_S, help="how long an output stays (default: 3600)")
-    parser.add_argument("--fail", action="append", default=[], type=Failure.parse, metavar="KIND", help=failures)
-    parser.add_argument("--token", help="the one token that is let in (default: any)")
-    parser.add_argument(
-        "--answers", type=named, default=answer, metavar="MODULE:FUNCTION", help="gives the output of a prediction (default: by its files)"
-    )
-    given = vars(parser.parse_args(arguments))
-    given["failures"] = given.pop("fail")
-    return given
 
 
 def main() -> None:

@@ -106,6 +106,13 @@ def environment(settings: Settings) -> dict[str, str]:
     }
 
 
+@pytest.fixture
+def here(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs in this process reads the test's settings from the environment."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+
 def plain(url: str, database: str) -> str:
     """The URL for psycopg itself, on another database of the same server."""
     return url.replace("postgresql+psycopg://", "postgresql://").replace("/pressroom?", f"/{database}?")

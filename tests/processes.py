@@ -2,6 +2,9 @@
 
 import multiprocessing
 
+import psutil
+
+DECODER = "pressroom.compliance.child"  # the module that a video is taken apart in
 PROCESSES = multiprocessing.get_context("forkserver")
 # One list for all tests of a worker: the server starts with the first process, and imports nothing later.
 PROCESSES.set_forkserver_preload(
@@ -27,3 +30,8 @@ PROCESSES.set_forkserver_preload(
         "tests.warm",
     ]
 )
+
+
+def children(module: str) -> list[psutil.Process]:
+    """The processes of `python -m module` that this one has started and that live; other tests of this process have theirs."""
+    return [child for child in psutil.Process().children() if module in child.cmdline()]

@@ -1,9 +1,28 @@
-"""How a command must speak when it cannot go on."""
+"""How a command ended, and how it must speak when it cannot go on."""
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
-from tests.dagster.conftest import Done
+
+@dataclass
+class Done:
+    """How a command ended, and what it said."""
+
+    returncode: int | None
+    stdout: str
+    stderr: str
+
+
+def shown(done: Done) -> str:
+    """What `done` wrote on stdout. Holds that it went well and said nothing beside that."""
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def document(done: Done) -> Any:
+    """The one document that `done` wrote. Holds as `shown` does."""
+    return json.loads(shown(done))
 
 
 def told(done: Done, code: int, *named: str) -> Any:

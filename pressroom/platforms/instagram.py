@@ -11,9 +11,10 @@ from pressroom.errors import BadInput
 from pressroom.platforms.base import Checked, DraftBrief
 from pressroom.platforms.rules import Count, Rule, RuleBook, Span, Words, load_rules
 from pressroom.platforms.spoken import spoken_words
-from pressroom.platforms.text import document_of, hashtags, parts_as, some
+from pressroom.platforms.text import document_of, hashtags, parts_as
 from pressroom.platforms.weighted import measure
 from pressroom.records import Record, Violation
+from pressroom.wording import some
 
 SPOKEN = ("hook", "value", "call_to_action")
 HEADINGS = {"hook": "HOOK", "value": "VALUE", "call_to_action": "CALL TO ACTION", "scenes": "SCENES", "caption": "CAPTION"}

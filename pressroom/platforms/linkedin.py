@@ -8,8 +8,9 @@ from pydantic import BaseModel, Field, JsonValue
 
 from pressroom.platforms.base import Checked, DraftBrief
 from pressroom.platforms.rules import Count, Rule, RuleBook, Span, Words, load_rules
-from pressroom.platforms.text import count_words, document_of, hashtags, parts_as, some
+from pressroom.platforms.text import count_words, document_of, hashtags, parts_as
 from pressroom.records import Record, Violation
+from pressroom.wording import some
 
 BULLET = "• "
 

@@ -59,8 +59,3 @@ def document_of(text: str, structure: type[BaseModel], platform: str) -> dict[st
     if not isinstance(document, dict) or not document.keys() & structure.model_fields.keys():
         return None
     return parts_as(structure, document, platform).model_dump()
-
-
-def some(number: int, noun: str) -> str:
-    """The number and its noun: "1 link", "2 links"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

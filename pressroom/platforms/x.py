@@ -9,9 +9,10 @@ from pydantic import BaseModel, Field, JsonValue
 
 from pressroom.platforms.base import Checked, DraftBrief
 from pressroom.platforms.rules import Count, Rule, RuleBook, Span, Words, load_rules
-from pressroom.platforms.text import json_of, parts_as, some
+from pressroom.platforms.text import json_of, parts_as
 from pressroom.platforms.weighted import measure
 from pressroom.records import Record, Violation
+from pressroom.wording import some
 
 # One to six letters, a dot and two more for a share class, after a space: $5 and US$ABC are none.
 CASHTAG = re.compile(r"(?<!\S)\$[A-Za-z]{1,6}(?:[._][A-Za-z]{1,2})?(?![\w$])")

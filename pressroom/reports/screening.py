@@ -25,6 +25,7 @@ DETECTOR_NAMES: dict[Detector, str] = {
     "picture": "Black, frozen or flashing picture",
     "sound": "Silence and loudness",
 }
+HEARD: tuple[Detector, ...] = ("transcript", "sound")  # they look at the sound
 # What is left over of a sum of seconds in floating point; every real hole is larger.
 _ROUNDING = 1e-9
 # What a second run changes although it found nothing new.

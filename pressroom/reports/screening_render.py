@@ -2,89 +2,38 @@
 
 import base64
 import hashlib
-import itertools
 import json
 import re
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from functools import cache
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pressroom.compliance.tracks import clock as vtt_time
 from pressroom.errors import BadInput
-from pressroom.records import Coverage, Evidence, Frame, Trigger
+from pressroom.records import Coverage, Trigger
 from pressroom.reports.render import markdown_text
-from pressroom.reports.screening import DETECTOR_NAMES, Cost, ScreeningReport, clock, has_looked, not_analysed, sentence, unseen
+from pressroom.reports.screening import DETECTOR_NAMES, HEARD, Cost, ScreeningReport, clock, has_looked, not_analysed, sentence, unseen
+from pressroom.reports.screening_evidence import ACTIONS, LONGEST_QUOTE, Group, Quote, Thumbnail, groups, legible, pictures, quotes, weight
 from pressroom.reports.screening_timeline import Lane, lanes, length_ms, ticks
+from pressroom.wording import some
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-Thumbnail = Callable[[Frame], bytes | None]
-
 _TEMPLATES = Path(__file__).with_name("templates")
-# All pictures together, so that a report of 300 triggers can still be mailed: 3 MB of JPEG are 4 MB of HTML.
-_PICTURE_BYTES = 3_000_000
-_PICTURES_EACH = 3
 _QUOTES_EACH = 3
-_QUOTE = 240
-# Of one risk code; a talk full of profanity has thousands. The JSON report has all.
-_CARDS_EACH = 200
-# A severe picture is veiled until somebody asks for it.
-_SEVERE = 2
 # A cue shorter than this is over before it can be read.
 _CUE_MS = 1000
 _SCHEMES = {"garm": "GARM", "rekognition": "Rekognition", "youtube": "YouTube ads"}
-_HEARD = ("transcript", "sound")
-_ACTIONS = ("block", "escalate", "review", "pass")
-# Characters that turn the text after them around or do not print. They are shown as U+FFFD: that they are there is a fact worth seeing.
-_UNPRINTED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _TONES = {
     "good": ("clear", "analysed", "pass"),
     "warn": ("review", "incomplete", "in part"),
     "bad": ("block", "escalate", "refused", "failed", "not analysed"),
 }
-
-
-class Picture(NamedTuple):
-    """One frame of a trigger. `data` is its data URI; without it, `note` says why. `veiled`: not shown until asked for."""
-
-    at_ms: int
-    data: str
-    veiled: bool
-    note: str = ""
-
-
-class Quote(NamedTuple):
-    """What was said, seen in the picture, or (`how` is "in writing") stands in title or description, at no time of the video."""
-
-    text: str
-    at_ms: int
-    how: str
-
-
-class Group(NamedTuple):
-    """The triggers of one risk code, by time. `rule` and `crosswalk` are those that all of them share, else empty.
-
-    `cards` are those that are shown one by one: all of them, or the weightiest 200.
-    """
-
-    code: str
-    title: str
-    severity: int
-    action: str
-    triggers: tuple[Trigger, ...]
-    cards: tuple[Trigger, ...]
-    rule: str
-    crosswalk: dict[str, str]
-
-    @property
-    def peak(self) -> float | None:
-        return max((trigger.peak for trigger in self.triggers if trigger.peak is not None), default=None)
 
 
 def render_screening_json(report: ScreeningReport) -> str:
@@ -123,7 +72,7 @@ def render_screening_html(report: ScreeningReport, *, thumbnail: Thumbnail | Non
 
 def render_screening_markdown(report: ScreeningReport, most: int = 10) -> str:
     """The report in short, as the Dagster UI shows it: outcome, what was not analysed, and the `most` severest triggers."""
-    worst = sorted(report.triggers, key=_weight)[:most]
+    worst = sorted(report.triggers, key=weight)[:most]
     return _environment().get_template("screening.md.j2").render(report=report, worst=worst).strip() + "\n"
 
 
@@ -143,109 +92,16 @@ def render_screening_vtt(report: ScreeningReport) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def groups(triggers: Sequence[Trigger]) -> list[Group]:
-    """The triggers by risk code: what blocks first, then by severity."""
-    by_code = sorted(triggers, key=lambda trigger: (trigger.code, trigger.start_ms, trigger.number))
-    found = [_group(code, tuple(members)) for code, members in itertools.groupby(by_code, key=lambda trigger: trigger.code)]
-    return sorted(found, key=lambda group: (_ACTIONS.index(group.action), -group.severity, group.code))
-
-
-def _group(code: str, members: tuple[Trigger, ...]) -> Group:
-    by_weight = sorted(members, key=_weight)
-    first, shown = by_weight[0], {trigger.number for trigger in by_weight[:_CARDS_EACH]}
-    return Group(
-        code=code,
-        title=first.title,
-        severity=max(trigger.severity for trigger in members),
-        action=first.action,
-        triggers=members,
-        cards=tuple(trigger for trigger in members if trigger.number in shown),
-        rule=first.rule if all(trigger.rule == first.rule for trigger in members) else "",
-        crosswalk=first.crosswalk if all(trigger.crosswalk == first.crosswalk for trigger in members) else {},
-    )
-
-
 def _places(found: Sequence[Group]) -> dict[int, str]:
     """Where a trigger stands on the page, by its number: at its own card, else at its risk code."""
     places = {trigger.number: f"risk-{place}" for place, group in enumerate(found, start=1) for trigger in group.triggers}
     return places | {trigger.number: f"trigger-{trigger.number}" for group in found for trigger in group.cards}
 
 
-def pictures(report: ScreeningReport, thumbnail: Thumbnail) -> dict[int, tuple[Picture, ...]]:
-    """The frames of every trigger that has a card, by its number, the best first: one for each trigger in the order of their weight, then
-    a second and a third, as long as all together stay within 3 MB."""
-    frames = {frame.number: frame for frame in report.frames}
-    shown = sorted((trigger for group in groups(report.triggers) for trigger in group.cards), key=_weight)
-    chosen = {trigger.number: _frames_of(trigger, frames) for trigger in shown}
-    veiled = _in_view(report, lambda trigger: trigger.severity >= _SEVERE and trigger.modality == "visual")
-    withheld = _in_view(report, lambda trigger: report.role is not None and trigger.action == "escalate")
-    left, found = _PICTURE_BYTES, dict[int, list[Picture]]()
-    for place in range(_PICTURES_EACH):
-        for number, of_trigger in chosen.items():
-            if place >= len(of_trigger):
-                continue
-            frame = of_trigger[place]
-            kept_back = (b"", f"Picture withheld: only the role {report.role} may see it.")
-            content, note = kept_back if frame.number in withheld else _content(frame, thumbnail, left)
-            left -= len(content)
-            if content or place == 0:
-                data = f"data:image/jpeg;base64,{base64.b64encode(content).decode()}" if content else ""
-                found.setdefault(number, []).append(Picture(frame.at_ms, data, frame.number in veiled, note))
-    return {number: tuple(pictures) for number, pictures in found.items()}
-
-
-def _content(frame: Frame, thumbnail: Thumbnail, left: int) -> tuple[bytes, str]:
-    """The frame's JPEG when it is there and at most `left` bytes, else why it is not shown."""
-    content = thumbnail(frame) if left > 0 else b""
-    if left > 0 and not (content and content.startswith(b"\xff\xd8\xff")):
-        return b"", "The picture is no longer stored."
-    return (content, "") if content and len(content) <= left else (b"", "Picture left out: the report would grow too large.")
-
-
-def _in_view(report: ScreeningReport, is_meant: Callable[[Trigger], bool]) -> set[int]:
-    """Numbers of the frames that show what such triggers are about: also a frame that stands for another, milder trigger."""
-    frames = sorted(report.frames, key=lambda frame: frame.at_ms)
-    found = set[int]()
-    for trigger in filter(is_meant, report.triggers):
-        first = bisect_left(frames, trigger.start_ms, key=lambda frame: frame.at_ms)
-        last = bisect_left(frames, trigger.end_ms, key=lambda frame: frame.at_ms)
-        found |= {frame.number for frame in frames[first:last]} | {one.frame for one in trigger.evidence if one.frame is not None}
-    return found
-
-
-def _frames_of(trigger: Trigger, frames: Mapping[int, Frame]) -> list[Frame]:
-    """Its evidence frames, the highest score first, none twice."""
-    shown = [one for one in trigger.evidence if one.frame in frames]
-    ordered = sorted(shown, key=lambda one: (-(one.score or 0), one.at_ms))
-    return [frames[number] for number in dict.fromkeys(one.frame for one in ordered) if number is not None][:_PICTURES_EACH]
-
-
-def quotes(trigger: Trigger) -> list[Quote]:
-    """The words that a trigger stands on, by time, none twice."""
-    found: dict[str, Evidence] = {}
-    for one in sorted(trigger.evidence, key=lambda one: one.at_ms):
-        if one.text and one.text.strip():
-            found.setdefault(" ".join(one.text.split()).casefold(), one)
-    return [Quote(_shown(one.text or "", _QUOTE), one.at_ms, _how(trigger, one)) for one in found.values()]
-
-
-def _how(trigger: Trigger, evidence: Evidence) -> str:
-    if evidence.source:
-        return {"transcript": "said", "screen_text": "read"}.get(evidence.source, "in writing")
-    if trigger.modality == "speech":
-        return "said"
-    return "in writing" if evidence.frame is None else "read"
-
-
 def _first_quotes(trigger: Trigger) -> tuple[list[Quote], int]:
     """Those that are shown, and how many more there are."""
     found = quotes(trigger)
     return found[:_QUOTES_EACH], len(found[_QUOTES_EACH:])
-
-
-def _weight(trigger: Trigger) -> tuple[int, int, float, int, int]:
-    """Sorts the trigger first that a person should see first."""
-    return (_ACTIONS.index(trigger.action), -trigger.severity, -(trigger.peak or 0), trigger.start_ms, trigger.number)
 
 
 def _content_policy(script: str, video_url: str | None) -> str:
@@ -287,32 +143,26 @@ def _environment() -> "Environment":
         "has_looked": has_looked,
         "is_link": _is_link,
         "lane_note": _lane_note,
-        "looked_at": _looked_at,
+        "looked_at": looked_at,
         "mark_title": lambda mark: _mark_title(mark.triggers, mark.start_ms, mark.end_ms),
         "md": markdown_text,
         "number": lambda number: f"{number:,}",
         "percent": _percent,
-        "plural": _plural,
+        "plural": some,
         "policy_name": _policy,
         "quotes": _first_quotes,
         "scheme": lambda scheme: _SCHEMES.get(scheme, scheme),
         "score": _score,
         "seconds": lambda ms: f"{ms / 1000:.3f}",
-        "shown": _shown,
+        "legible": legible,
         "tone": lambda state: next((tone for tone, states in _TONES.items() if state in states), ""),
         "unseen": _unseen,
     }
     return environment
 
 
-def _shown(text: str, most: int = 1000) -> str:
-    """A text of others on one line, with what cannot be seen made visible."""
-    line = " ".join(_UNPRINTED.sub("\ufffd", text[: most * 4]).split())
-    return line if len(line) <= most else line[: most - 1] + "…"
-
-
 def _vtt_text(text: str) -> str:
-    return escape(_shown(text, _QUOTE), quote=False)
+    return escape(legible(text, LONGEST_QUOTE), quote=False)
 
 
 def _score(score: float | None) -> str:
@@ -322,10 +172,6 @@ def _score(score: float | None) -> str:
 def _percent(part: float) -> str:
     """Rounded down, so that only what is whole says 100 %."""
     return f"{int(part * 100 + 1e-9)} %"
-
-
-def _plural(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _bytes(size: int) -> str:
@@ -347,7 +193,7 @@ def _cost(usd: Decimal | None) -> str:
 def told_cost(cost: Cost) -> str:
     """What the video cost in all, and what the run that looked last paid of it, in one sentence."""
     paid = "" if cost.paid_usd is None else f" {_cost(cost.paid_usd)}"
-    return f"{_cost(cost.usd)} in all; this run paid{paid} for {_plural(cost.paid, 'call')}, {cost.replayed:,} answered before"
+    return f"{_cost(cost.usd)} in all; this run paid{paid} for {some(cost.paid, 'call')}, {cost.replayed:,} answered before"
 
 
 def _policy(report: ScreeningReport) -> str:
@@ -360,29 +206,34 @@ def _policy(report: ScreeningReport) -> str:
 
 def _actions(triggers: Iterable[Trigger]) -> str:
     """Counted by what the policy does with them: "2 block, 3 review"."""
-    counted = [(action, sum(trigger.action == action for trigger in triggers)) for action in _ACTIONS]
+    counted = [(action, sum(trigger.action == action for trigger in triggers)) for action in ACTIONS]
     return ", ".join(f"{number:,} {action}" for action, number in counted if number)
 
 
-def _looked_at(coverage: Coverage) -> tuple[str, str]:
+def looked_at(coverage: Coverage) -> tuple[str, str]:
     """How far a detector came: a word, and the figures behind it."""
     reason = sentence(coverage.reason)
     if coverage.state == "failed":
         return "not analysed", reason or "The detector failed."
     if not has_looked(coverage):
         return "not analysed", reason
-    figures = [f"{clock(round(coverage.seconds * 1000))} of {clock(round(coverage.of_s * 1000))}"]
-    if coverage.detector in _HEARD:  # sound is one stretch: looks and the gaps between them say nothing of it
-        figures = [f"all {clock(round(coverage.of_s * 1000))} heard" if not unseen(coverage) and not reason else f"{figures[0]} heard"]
-        if coverage.largest_gap_s:
-            figures.append(f"longest stretch not heard {coverage.largest_gap_s:.1f} s")
-    elif coverage.largest_gap_s is not None:
-        figures.append(f"largest gap {coverage.largest_gap_s:.1f} s")
-    if coverage.looks and coverage.detector not in _HEARD:
-        stood = f", in {coverage.stood_for:,} of them a near-identical frame stood in" if coverage.stood_for else ""
-        figures.append(f"{_plural(coverage.looks, 'look')}{stood}")
-    said = "; ".join(figures) + (f". {reason}" if reason else "")
+    said = "; ".join(_figures(coverage)) + (f". {reason}" if reason else "")
     return ("in part" if unseen(coverage) else "analysed"), said
+
+
+def _figures(coverage: Coverage) -> Iterator[str]:
+    part, whole = (clock(round(seconds * 1000)) for seconds in (coverage.seconds, coverage.of_s))
+    if coverage.detector in HEARD:  # sound is one stretch: looks and the gaps between them say nothing of it
+        yield f"{part} of {whole} heard" if unseen(coverage) or coverage.reason else f"all {whole} heard"
+        if coverage.largest_gap_s:
+            yield f"longest stretch not heard {coverage.largest_gap_s:.1f} s"
+        return
+    yield f"{part} of {whole}"
+    if coverage.largest_gap_s is not None:
+        yield f"largest gap {coverage.largest_gap_s:.1f} s"
+    if coverage.looks:
+        stood = f", in {coverage.stood_for:,} of them a near-identical frame stood in" if coverage.stood_for else ""
+        yield f"{some(coverage.looks, 'look')}{stood}"
 
 
 def _unseen(report: ScreeningReport) -> list[tuple[str, str]]:
@@ -405,4 +256,4 @@ def _lane_note(lane: Lane) -> str:
 
 def _mark_title(triggers: Sequence[Trigger], start_ms: int, end_ms: int) -> str:
     codes = ", ".join(dict.fromkeys(trigger.code for trigger in triggers))
-    return f"{clock(start_ms)} to {clock(end_ms)}: {_plural(len(triggers), 'trigger')}, {codes}, severity {triggers[0].severity}"
+    return f"{clock(start_ms)} to {clock(end_ms)}: {some(len(triggers), 'trigger')}, {codes}, severity {triggers[0].severity}"

@@ -8,6 +8,7 @@ from typing import TypeVar
 from pressroom.records import DraftState
 from pressroom.reports.document import Failure, Need, State
 from pressroom.store.reports import CallsFact, DayFacts, DraftFact, RunFact, StepFact
+from pressroom.wording import some
 
 MOST_IDEAS = 5
 # The report's own step is no part of the day that it reports on.
@@ -94,14 +95,14 @@ def headline(facts: DayFacts) -> str:
     if state == "complete":
         broken = sum(any(violation.is_error for violation in draft.version.violations) for draft in drafts)
         kept = "every draft keeps its platform's rules" if not broken else f"{broken} of them {_are(broken)} outside a platform's rules"
-        return f"{_plural(len(facts.ideas), 'idea')} and {_plural(len(drafts), 'draft')} are there; {kept}."
+        return f"{some(len(facts.ideas), 'idea')} and {some(len(drafts), 'draft')} are there; {kept}."
     wanted = max(len(facts.ideas), facts.site.automation.ideas_per_day)
-    there = f"{len(facts.ideas)} of {_plural(wanted, 'idea')} and {len(usable)} of {_plural(wanted * len(facts.site.platforms), 'draft')}"
+    there = f"{len(facts.ideas)} of {some(wanted, 'idea')} and {len(usable)} of {some(wanted * len(facts.site.platforms), 'draft')}"
     if state == "partial":
         return f"{there} are there."
     if state == "waiting":
         batched = _batched(facts)
-        return f"{there} are there; {_plural(batched, 'answer')} {_are(batched)} on {'its' if batched == 1 else 'their'} way in a batch."
+        return f"{there} are there; {some(batched, 'answer')} {_are(batched)} on {'its' if batched == 1 else 'their'} way in a batch."
     steps = _failed_steps(content_runs(facts.runs)[-1:])
     at = f" at {' and '.join(step.asset for step in steps)}" if steps else ""
     return f"The run failed{at}. {there} are there."
@@ -114,13 +115,13 @@ def missing(facts: DayFacts, names: Mapping[str, str]) -> tuple[str, ...]:
     if state_of(facts) == "nothing ran":
         return ()  # the headline has said it
     if there < wanted:
-        found.append(f"{wanted - there} of {_plural(wanted, 'idea')} {_are(wanted - there)} missing")
+        found.append(f"{wanted - there} of {some(wanted, 'idea')} {_are(wanted - there)} missing")
     if there > MOST_IDEAS:
         found.append(f"{there} ideas stand for the day; {MOST_IDEAS} is the most")
     for slug in facts.site.platforms if there else ():
         without = sum(all(draft.platform != slug for draft in idea.drafts) for idea in facts.ideas)
         if without:
-            found.append(f"{without} of {_plural(there, 'idea')} {'has' if without == 1 else 'have'} no {names.get(slug, slug)} draft")
+            found.append(f"{without} of {some(there, 'idea')} {'has' if without == 1 else 'have'} no {names.get(slug, slug)} draft")
     return tuple(found)
 
 
@@ -141,7 +142,7 @@ def failures(facts: DayFacts, names: Mapping[str, str]) -> tuple[Failure, ...]:
     for calls in facts.calls:
         reason = clean(calls.error or "no reason was given")
         if calls.status == "failed" and reason not in told:
-            found.append(Failure(kind="calls", what=f"{_plural(calls.calls, 'call')} for {calls.purpose} to {calls.model}", why=(reason,)))
+            found.append(Failure(kind="calls", what=f"{some(calls.calls, 'call')} for {calls.purpose} to {calls.model}", why=(reason,)))
     return tuple(found)
 
 
@@ -163,7 +164,7 @@ def needs(facts: DayFacts) -> tuple[Need, ...]:
     for draft in _drafts(facts):
         waiting.setdefault(draft.state, []).append(draft.id)
     if failed := waiting.get("failed"):
-        text = f"{_plural(len(failed), 'draft')} broke a platform's rules and {'was' if len(failed) == 1 else 'were'} kept for you to edit."
+        text = f"{some(len(failed), 'draft')} broke a platform's rules and {'was' if len(failed) == 1 else 'were'} kept for you to edit."
         found.append(Need(kind="error", text=text, targets=tuple(failed)))
     for states, one, many in _WAITING:
         if ids := tuple(id_ for state in states for id_ in waiting.get(state, ())):
@@ -171,7 +172,7 @@ def needs(facts: DayFacts) -> tuple[Need, ...]:
     for file in facts.imports:
         if file.rejected:
             were = "was" if len(file.rejected) == 1 else "were"
-            found.append(Need(kind="warning", text=f"{_plural(len(file.rejected), 'row')} of {file.name} {were} left out: see Keywords."))
+            found.append(Need(kind="warning", text=f"{some(len(file.rejected), 'row')} of {file.name} {were} left out: see Keywords."))
     return tuple(found)
 
 
@@ -183,10 +184,6 @@ def clean(text: str, most: int = 500) -> str:
     """One line of at most `most` characters, without what looks like a key or a password."""
     line = _SECRET.sub("***", " ".join(text[: most * 4].split()))
     return line if len(line) <= most else line[: most - 1] + "…"
-
-
-def _plural(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _are(number: int) -> str:

@@ -303,15 +303,18 @@ def supersede_label(session: Session, label_id: uuid.UUID) -> None:
 
 def ruling_on(session: Session, task_id: uuid.UUID) -> Ruling | None:
     """The verdict on a task, if there is one."""
-    row = session.execute(sa.select(VerdictRow).where(VerdictRow.task_id == task_id)).scalar_one_or_none()
-    return Ruling.model_validate({name: getattr(row, name) for name in Ruling.model_fields}) if row else None
+    return _ruling(session, sa.select(VerdictRow).where(VerdictRow.task_id == task_id))
 
 
 def standing_verdict(session: Session, video_id: uuid.UUID, policy: str) -> Ruling | None:
     """The verdict that counts for a video under a policy: of the first round, or of the newest appeal; a second look decides nothing."""
     query = sa.select(VerdictRow).join(TaskRow, TaskRow.id == VerdictRow.task_id)
     query = query.where(TaskRow.video_id == video_id, TaskRow.policy == policy, TaskRow.round != SECOND)
-    row = session.scalars(query.order_by(TaskRow.round.desc()).limit(1)).first()
+    return _ruling(session, query.order_by(TaskRow.round.desc()).limit(1))
+
+
+def _ruling(session: Session, query: sa.Select[VerdictRow]) -> Ruling | None:
+    row = session.execute(query).scalar_one_or_none()
     return Ruling.model_validate({name: getattr(row, name) for name in Ruling.model_fields}) if row else None
 
 
@@ -385,7 +388,7 @@ def pending_verdicts(session: Session, *, video_id: uuid.UUID | None = None, lim
 def verdict_done(session: Session, outbox_id: uuid.UUID) -> bool:
     """Marks a verdict's final decision as made. False when it was already: twice is once."""
     waiting = sa.update(OutboxRow).where(OutboxRow.id == outbox_id, OutboxRow.done_at.is_(None))
-    return session.execute(waiting.values(done_at=CLOCK, error=None).returning(OutboxRow.id)).scalar() is not None
+    return session.execute(waiting.values(done_at=CLOCK).returning(OutboxRow.id)).scalar() is not None
 
 
 def stranded_videos(session: Session, account_id: uuid.UUID, *, within: dt.timedelta) -> list[tuple[str, str, str]]:
@@ -395,9 +398,8 @@ def stranded_videos(session: Session, account_id: uuid.UUID, *, within: dt.timed
     query = sa.select(VideoRow.key, VideoRow.state, VideoRow.reason).where(
         VideoRow.account_id == account_id, (VideoRow.state == "blocked") | is_recent
     )
-    return [
-        (key, state, reason or "no reason was given") for key, state, reason in session.execute(query.order_by(VideoRow.seen_at.desc()))
-    ]
+    found = session.execute(query.order_by(VideoRow.seen_at.desc()))
+    return [(key, state, reason or "no reason was given") for key, state, reason in found]
 
 
 def label_counts(session: Session, account_id: uuid.UUID) -> list[tuple[str, str, int]]:

@@ -13,8 +13,8 @@ import psycopg
 import pytest
 
 from pressroom.store.embedded import Place, ensure_server, stop_server
-from tests.dagster.conftest import KEYWORDS, SITE_FILE, Desk, Done
-from tests.telling import told
+from tests.dagster.conftest import KEYWORDS, SITE_FILE, Desk
+from tests.telling import Done, told
 
 MakeDesk = Callable[..., Desk]
 RUN = ("run", "brew", "--date", "2026-11-20", "--json")

@@ -1,41 +1,23 @@
 """`pressroom check`: bytes in, a document or a table out, and the exit code."""
 
-import io
 import json
 import os
 import pty
-import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import IO
 
 import pytest
-import typer
-from typer.testing import CliRunner
 
-from cli.check import check as command
-from cli.main import main
-from tests.dagster.conftest import Done
-
-Check = Callable[..., Done]
+from tests.cli.conftest import Pressroom
+from tests.telling import told
 
 
 @pytest.fixture
-def check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Check:
-    """`pressroom check` with these words, and these bytes or this file on standard input."""
-
-    def run(*words: str, stdin: bytes | IO[bytes] = b"") -> Done:
-        source = io.BytesIO(stdin) if isinstance(stdin, bytes) else stdin
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(source))
-        monkeypatch.setattr(sys, "argv", ["pressroom", "check", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return Done(ended.value.code, *capsys.readouterr())  # type: ignore[arg-type]
-
-    return run
+def check(pressroom: Pressroom) -> Pressroom:
+    return partial(pressroom, "check")
 
 
-def test_a_post_on_standard_input_is_measured_as_it_is(check: Check) -> None:
+def test_a_post_on_standard_input_is_measured_as_it_is(check: Pressroom) -> None:
     """279 letters and a line end are 280; nothing is trimmed and "\\r\\n" is one character to X."""
     answer = check("x", "--json", stdin=b"a" * 278 + b"\r\n!")
     document = json.loads(answer.stdout)
@@ -45,14 +27,14 @@ def test_a_post_on_standard_input_is_measured_as_it_is(check: Check) -> None:
     assert document["measures"] == {"weighted_length": 280, "weighted_length_strict": 280, "remaining": 0, "urls": 0, "posts": 1}
 
 
-def test_a_text_that_does_not_pass_exits_with_1_and_says_why(check: Check) -> None:
+def test_a_text_that_does_not_pass_exits_with_1_and_says_why(check: Pressroom) -> None:
     answer = check("x", "-", "--json", stdin=b"a" * 280 + b"\n")
     violation = json.loads(answer.stdout)["violations"][0]
     assert answer.returncode == 1
     assert {"code": "weighted_length", "severity": "error", "measured": 281, "limit": 280, "part": "posts[0]"}.items() <= violation.items()
 
 
-def test_people_get_a_table_and_the_messages(check: Check, tmp_path: Path) -> None:
+def test_people_get_a_table_and_the_messages(check: Pressroom, tmp_path: Path) -> None:
     file = tmp_path / "post.txt"
     file.write_text("Too short.", encoding="utf-8")
     answer = check("linkedin", str(file))
@@ -62,7 +44,7 @@ def test_people_get_a_table_and_the_messages(check: Check, tmp_path: Path) -> No
     assert answer.stderr == ""
 
 
-def test_what_cannot_be_read_is_one_line_and_exit_code_2(check: Check) -> None:
+def test_what_cannot_be_read_is_one_line_and_exit_code_2(check: Pressroom) -> None:
     answer = check("x", stdin=b"caf\xe9")
     assert (answer.returncode, answer.stdout) == (2, "")
     assert answer.stderr == "pressroom: standard input: not UTF-8: byte 0xe9 at position 3\n"
@@ -77,17 +59,14 @@ def test_what_cannot_be_read_is_one_line_and_exit_code_2(check: Check) -> None:
         (("instagram",), "instagram: line 1: expected one of the headings HOOK, VALUE, CALL TO ACTION, SCENES, CAPTION above it"),
     ],
 )
-def test_bad_input_is_named(words: tuple[str, ...], message: str) -> None:
-    app = typer.Typer()
-    app.command()(command)
-    assert str(CliRunner().invoke(app, words, input=b"Hello\nHOOK\nHi").exception) == message
+def test_bad_input_is_named(check: Pressroom, words: tuple[str, ...], message: str) -> None:
+    assert told(check(*words, stdin=b"Hello\nHOOK\nHi"), 2, f"pressroom: {message}\n") is None
 
 
-def test_a_terminal_instead_of_a_text_is_told_what_to_do(check: Check) -> None:
+def test_a_terminal_instead_of_a_text_is_told_what_to_do(check: Pressroom) -> None:
     leader, follower = pty.openpty()
     try:
-        answer = check("x", stdin=os.fdopen(follower, "rb"))
+        answer = check("x", stdin=os.fdopen(follower))
     finally:
         os.close(leader)
-    assert answer.returncode == 2
-    assert "name a FILE, or pipe it in" in answer.stderr
+    told(answer, 2, "name a FILE, or pipe it in")

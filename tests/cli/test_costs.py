@@ -3,25 +3,23 @@
 import datetime as dt
 import itertools
 import json
-import sys
 import uuid
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from typing import Any, get_args
 
 import pytest
 from rich.cells import cell_len
 
 from cli import costs as command
-from cli.main import main
-from cli.output import out
 from pressroom.store import costs as stored
 from pressroom.store.engine import Store
 from pressroom.store.sites import apply_site
 from pressroom.store.tables import ModelBatchRow, ModelCallRow
-from tests.dagster.conftest import Done
+from tests.cli.conftest import Pressroom
 from tests.samples import SITE
-from tests.telling import told
+from tests.telling import document, shown, told
 
 THEIRS = SITE.model_copy(update={"slug": "theirs", "account": "another"})
 HARBOUR = SITE.model_copy(update={"slug": "harbour"})
@@ -29,7 +27,6 @@ ANSWERED = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
 NOVEMBER = ("--month", "2026-11")
 
 Call = Callable[..., None]
-Ask = Callable[..., Done]
 
 
 @pytest.fixture
@@ -68,28 +65,11 @@ def call(store: Store) -> Call:
 
 
 @pytest.fixture
-def costs(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ask:
-    """`pressroom costs` with these words, on a terminal of `width` columns."""
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-
-    def ask(*words: str, width: int = 80) -> Done:
-        monkeypatch.setattr(out, "width", width)
-        monkeypatch.setattr(sys, "argv", ["pressroom", "costs", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return Done(ended.value.code, said.out, said.err)  # type: ignore[arg-type]
-
-    return ask
+def costs(here: None, pressroom: Pressroom) -> Pressroom:
+    return partial(pressroom, "costs", width=80)
 
 
-def shown(done: Done) -> str:
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
-
-
-def test_the_costs_of_the_sites_are_one_table_with_a_total(call: Call, costs: Ask) -> None:
+def test_the_costs_of_the_sites_are_one_table_with_a_total(call: Call, costs: Pressroom) -> None:
     call("0.75", site_id=HARBOUR.id)
     call("0.2")
     call("0.05", site_id=None)
@@ -106,7 +86,7 @@ def test_the_costs_of_the_sites_are_one_table_with_a_total(call: Call, costs: As
     assert [row[5].count("█") for row in rows[:3]] == [15, 4, 1], "the bars are no shares of the whole"
 
 
-def test_figures_that_are_seldom_there_have_a_column_when_they_are(store: Store, call: Call, costs: Ask) -> None:
+def test_figures_that_are_seldom_there_have_a_column_when_they_are(store: Store, call: Call, costs: Pressroom) -> None:
     batch = uuid.uuid4()
     with store.transaction() as session:
         session.add(ModelBatchRow(id=batch, account_id=SITE.account_id, provider="openai", model="m", state="collected", requests=1))
@@ -119,7 +99,7 @@ def test_figures_that_are_seldom_there_have_a_column_when_they_are(store: Store,
 
 
 @pytest.mark.parametrize("width", [80, 200])
-def test_a_table_is_never_wider_than_the_terminal(call: Call, costs: Ask, width: int) -> None:
+def test_a_table_is_never_wider_than_the_terminal(call: Call, costs: Pressroom, width: int) -> None:
     """The longest of everything: an item is an id and a platform, a run an id."""
     run, item = "6f1f0c5e-9c0e-5d3a-8a52-5f0b6d1f7a10", "6f1f0c5e-9c0e-5d3a-8a52-5f0b6d1f7a10/instagram"
     long = {"run_id": run, "item": item, "asset": "writer/instagram_reels", "model": "accounts/them/models/an-open-model-70b-instruct"}
@@ -133,7 +113,7 @@ def test_a_table_is_never_wider_than_the_terminal(call: Call, costs: Ask, width:
             assert figure in table, f"by {by}, a figure was cut off"
 
 
-def test_the_bar_goes_first_where_room_is_short(call: Call, costs: Ask) -> None:
+def test_the_bar_goes_first_where_room_is_short(call: Call, costs: Pressroom) -> None:
     call("0.5")
     assert "█" in shown(costs(*NOVEMBER, width=60))
     narrow = shown(costs(*NOVEMBER, width=36))
@@ -141,7 +121,7 @@ def test_the_bar_goes_first_where_room_is_short(call: Call, costs: Ask) -> None:
     assert "0.5000" in narrow
 
 
-def test_a_call_whose_endpoint_did_not_say_what_it_used_is_no_matter_of_the_price_table(call: Call, costs: Ask) -> None:
+def test_a_call_whose_endpoint_did_not_say_what_it_used_is_no_matter_of_the_price_table(call: Call, costs: Pressroom) -> None:
     call(None, input_tokens=0, output_tokens=0)
     said = "of unknown cost: gpt-4.1-mini; the endpoint did not say what was used, or no price was known then"
     assert shown(costs(*NOVEMBER)).splitlines()[-1] == f"1 call {said}"
@@ -153,7 +133,7 @@ def test_a_call_whose_endpoint_did_not_say_what_it_used_is_no_matter_of_the_pric
     ]
 
 
-def test_calls_without_a_price_are_said_and_never_shown_as_free(call: Call, costs: Ask) -> None:
+def test_calls_without_a_price_are_said_and_never_shown_as_free(call: Call, costs: Pressroom) -> None:
     call(None, model="llama3.3:70b")
     line = shown(costs(*NOVEMBER)).splitlines()
     assert line[2].split()[4] == "unpriced"
@@ -168,31 +148,31 @@ def test_calls_without_a_price_are_said_and_never_shown_as_free(call: Call, cost
     )
 
 
-def test_of_many_rows_the_dearest_are_shown_and_the_others_summed_up(call: Call, costs: Ask) -> None:
+def test_of_many_rows_the_dearest_are_shown_and_the_others_summed_up(call: Call, costs: Pressroom) -> None:
     for number in range(command.MOST_ROWS + 3):
         call(f"{0.01 + number / 1000:.3f}", item=f"idea/{number:03}")
     table = shown(costs("--by", "item", *NOVEMBER))
     assert "idea/003" in table
     assert "idea/002" not in table
     assert "and 3 more, together 0.0330 USD; --json has all" in table
-    assert len(json.loads(shown(costs("--by", "item", *NOVEMBER, "--json")))["rows"]) == command.MOST_ROWS + 3
+    assert len(document(costs("--by", "item", *NOVEMBER, "--json"))["rows"]) == command.MOST_ROWS + 3
 
 
-def test_days_come_in_their_order(call: Call, costs: Ask) -> None:
+def test_days_come_in_their_order(call: Call, costs: Pressroom) -> None:
     for day, cost in ((3, "0.1"), (1, "0.3"), (2, "0.2")):
         call(cost, answered_at=dt.datetime(2026, 11, day, tzinfo=dt.UTC))
     lines = shown(costs("--by", "day", "--since", "2026-11-01", "--until", "2026-11-02")).splitlines()
     assert [line.split()[0] for line in lines[2:]] == ["2026-11-01", "2026-11-02", "total"]
 
 
-def test_a_script_reads_one_document(call: Call, costs: Ask) -> None:
+def test_a_script_reads_one_document(call: Call, costs: Pressroom) -> None:
     call("0.000125", cached_tokens=1500)
     call(None, model="llama3.3:70b")
-    document = json.loads(shown(costs("--by", "model", *NOVEMBER, "--site", "brew", "--json")))
-    assert document.keys() == {"by", "since", "until", "rows", "total"}
-    assert (document["by"], document["since"], document["until"]) == ("model", "2026-11-01", "2026-11-30")
-    assert [row["key"] for row in document["rows"]] == ["gpt-4.1-mini", "llama3.3:70b"]
-    assert document["rows"][0] == {
+    found = document(costs("--by", "model", *NOVEMBER, "--site", "brew", "--json"))
+    assert found.keys() == {"by", "since", "until", "rows", "total"}
+    assert (found["by"], found["since"], found["until"]) == ("model", "2026-11-01", "2026-11-30")
+    assert [row["key"] for row in found["rows"]] == ["gpt-4.1-mini", "llama3.3:70b"]
+    assert found["rows"][0] == {
         "key": "gpt-4.1-mini",
         "answered": 1,
         "failed": 0,
@@ -207,21 +187,21 @@ def test_a_script_reads_one_document(call: Call, costs: Ask) -> None:
         "unpriced_models": [],
     }
     total = {"answered": 2, "input_tokens": 4000, "output_tokens": 1000, "unpriced": 1, "unpriced_models": ["llama3.3:70b"]}
-    assert document["total"] | {"key": "gpt-4.1-mini"} == document["rows"][0] | total
+    assert found["total"] | {"key": "gpt-4.1-mini"} == found["rows"][0] | total
 
 
-def test_this_month_is_meant_when_nothing_is_said(call: Call, costs: Ask) -> None:
+def test_this_month_is_meant_when_nothing_is_said(call: Call, costs: Pressroom) -> None:
     now = dt.datetime.now(dt.UTC)
     call("0.5", answered_at=now)
     call("0.25", answered_at=now - dt.timedelta(days=40))
-    assert json.loads(shown(costs("--json")))["total"]["cost_usd"] == 0.5
+    assert document(costs("--json"))["total"]["cost_usd"] == 0.5
 
 
-def test_a_time_without_calls_is_one_friendly_line(call: Call, costs: Ask) -> None:
+def test_a_time_without_calls_is_one_friendly_line(call: Call, costs: Pressroom) -> None:
     call("0.5")
     december = shown(costs("--month", "2026-12", "--site", "brew"))
     assert december == "No model was asked for brew from 2026-12-01 to 2026-12-31 (UTC): nothing was spent.\n"
-    assert json.loads(shown(costs("--month", "2026-12", "--json"))) == {
+    assert document(costs("--month", "2026-12", "--json")) == {
         "by": "site",
         "since": "2026-12-01",
         "until": "2026-12-31",
@@ -245,7 +225,7 @@ def test_a_time_without_calls_is_one_friendly_line(call: Call, costs: Ask) -> No
         (("--site", "theirs"), ("site 'theirs' belongs to the account 'another'", "PRESSROOM_ACCOUNT")),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(call: Call, costs: Ask, words: tuple[str, ...], named: tuple[str, ...]) -> None:
+def test_bad_input_is_one_line_and_exit_code_2(call: Call, costs: Pressroom, words: tuple[str, ...], named: tuple[str, ...]) -> None:
     for more in ((), ("--json",)):
         assert told(costs(*words, *more), 2, *named) is None
 
@@ -272,12 +252,12 @@ def test_the_command_knows_every_way_to_add_up() -> None:
     assert get_args(command.By) == get_args(stored.By)
 
 
-def test_the_digits_of_a_version_are_cut_for_people_and_whole_for_scripts(call: Call, costs: Ask) -> None:
+def test_the_digits_of_a_version_are_cut_for_people_and_whole_for_scripts(call: Call, costs: Pressroom) -> None:
     """64 of them broke the table into lines of one letter."""
     model = f"lucataco/nsfw_image_detection:{'0123456789abcdef' * 4}"
     call(None, model=model)
     lines = shown(costs(*NOVEMBER, "--by", "model")).splitlines()
     assert lines[2].startswith("lucataco/nsfw_image_detection:0123456789ab ")
     assert "lucataco/nsfw_image_detection:0123456789ab" in lines[-1]
-    (row,) = json.loads(shown(costs(*NOVEMBER, "--by", "model", "--json")))["rows"]
+    (row,) = document(costs(*NOVEMBER, "--by", "model", "--json"))["rows"]
     assert row["key"] == model

@@ -45,7 +45,7 @@ def endpoint(status: int, body: str = "", headers: dict[str, str] | None = None)
             self.wfile.write(body.encode())
 
         def log_message(self, *_: object) -> None:
-            pass
+            """Nobody reads it."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()

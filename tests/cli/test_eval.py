@@ -1,8 +1,6 @@
 """`pressroom eval` as an author of prompts and a CI meet it: the real gateway and ledger before the simulated endpoint."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,6 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from cli import eval as command
-from cli.main import main
-from cli.output import out
 from pressroom.evaluation.golden import FOLDER
 from pressroom.prompts.load import prompt
 from pressroom.records import stable_id
@@ -23,8 +19,8 @@ from pressroom.store.tables import AccountRow, ModelCallRow
 from simulators.openai import OpenAISimulator
 from simulators.openai_wire import Asked
 from tests.answers import answers
-from tests.dagster.conftest import Done
-from tests.telling import told
+from tests.cli.conftest import Pressroom
+from tests.telling import Done, document, told
 
 Ask = Callable[..., Done]
 SLOPPY = "Write at length and take your time."
@@ -46,21 +42,15 @@ def endpoint() -> Iterator[OpenAISimulator]:
 
 
 @pytest.fixture
-def ask(environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ask:
+def ask(here: None, pressroom: Pressroom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
     """`pressroom eval` with these words in an empty folder, on a terminal of `width` columns; offline without an `endpoint`."""
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
 
     def call(*words: str, endpoint: OpenAISimulator | None = None, group: str = "eval", width: int = 80) -> Done:
         hosted = {"PRESSROOM_LLM": "openai", "OPENAI_API_KEY": "sk-test", "OPENAI_BASE_URL": endpoint.base_url} if endpoint else {}
         for name, value in hosted.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(out, "width", width)
-        monkeypatch.setattr(sys, "argv", ["pressroom", group, *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return Done(ended.value.code, *capsys.readouterr())  # type: ignore[arg-type]
+        return pressroom(group, *words, width=width)
 
     return call
 
@@ -71,11 +61,6 @@ def sloppy(tmp_path: Path) -> str:
     worded = prompt("draft_x").text.replace("Voice:", f"{SLOPPY}\n\nVoice:")
     (tmp_path / "sloppy.md").write_text(worded, encoding="utf-8")
     return "sloppy.md"
-
-
-def document(done: Done) -> Any:
-    assert (done.returncode, done.stderr) == (0, "")
-    return json.loads(done.stdout)
 
 
 def versions(done: Done) -> Any:
@@ -318,11 +303,3 @@ def test_an_outage_is_one_line_and_what_came_is_kept(ask: Ask, endpoint: OpenAIS
     (only,) = versions(ask("draft_x", "--json", endpoint=endpoint))
     assert only["cases"] == only["paid"] + only["replayed"] == 12
     assert endpoint.paid_twice == 0
-
-
-def test_the_commands_help_loads_no_database_and_no_prompt() -> None:
-    command = "import sys; sys.argv = ['pressroom', 'eval', '--help']; from cli.main import main\n"
-    command += "try: main()\nexcept SystemExit: print([name for name in ('jinja2', 'yaml', 'sqlalchemy', 'numpy') if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, timeout=60, check=True)
-    assert "--against" in done.stdout
-    assert done.stdout.strip().endswith("[]")

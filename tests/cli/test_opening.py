@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.main import app
-from cli.output import guarded
+from tests.cli.conftest import Pressroom
+from tests.telling import told
 
 LOOKS = [
     "costs",
@@ -27,19 +27,12 @@ LOOKS = [
 
 @pytest.mark.parametrize("command", LOOKS)
 def test_a_command_that_only_looks_begins_no_database(
-    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: str, pressroom: Pressroom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = tmp_path / "own.yaml"
     own.write_text("risks: [{code: GAMB, severity: 2}]\n", encoding="utf-8")
-    for variable in ("PRESSROOM_HOME", "PRESSROOM_DATABASE_URL"):
-        monkeypatch.delenv(variable, raising=False)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["pressroom", *shlex.split(command)])
-    assert guarded(app) == 2
-    said = capsys.readouterr()
-    assert said.err.splitlines() == [
-        f"pressroom: there is no Pressroom home in {tmp_path / '.pressroom'}: work in the project's folder, or set PRESSROOM_HOME; "
-        "pressroom site apply begins a new one"
-    ]
-    assert not said.out
+    advice = "work in the project's folder, or set PRESSROOM_HOME; pressroom site apply begins a new one"
+    home = tmp_path / ".pressroom"
+    assert told(pressroom(*shlex.split(command)), 2, f"pressroom: there is no Pressroom home in {home}: {advice}\n") is None
     assert list(tmp_path.iterdir()) == [own], "it left something behind"

@@ -1,25 +1,23 @@
 """`pressroom prompts`, as a person and as a script call it."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from cli.output import guarded
-from cli.prompts import app
 from pressroom.llm.schema import strict_schema
 from pressroom.planner.briefs import IdeaAnswer
 from pressroom.platforms.registry import platform, platforms
 from pressroom.prompts.load import DIVIDER, FOLDER, prompt
 from pressroom.store.engine import Store
 from pressroom.store.tables import ModelCallRow
+from tests.cli.conftest import Pressroom
 from tests.dagster.conftest import Desk
+from tests.telling import document, told
 
 VARIABLES = {
     "site": {"name": "Brew", "domain": "brew.example", "field": "coffee", "audience": "home baristas", "sectors": [], "language": "en"},
@@ -29,30 +27,12 @@ VARIABLES = {
 }
 
 
-@dataclass
-class Said:
-    """How a command ended, and what it said."""
-
-    code: int
-    out: str
-    err: str
-
-
-Pressroom = Callable[..., Said]
-
-
 @pytest.fixture
-def pressroom(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Pressroom:
-    """`pressroom prompts …` in this process, in an empty folder, with a home that does not exist and is not needed."""
-
-    def call(*words: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["pressroom prompts", *words])
-        code = guarded(app)
-        return Said(code, *capsys.readouterr())
-
+def prompts(pressroom: Pressroom, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pressroom:
+    """`pressroom prompts …` in an empty folder, with a home that does not exist and is not needed."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PRESSROOM_HOME", "no-home")
-    return call
+    return partial(pressroom, "prompts")
 
 
 def variables_file(without: str = "", name: str = "variables.json", **changes: Any) -> str:
@@ -61,22 +41,8 @@ def variables_file(without: str = "", name: str = "variables.json", **changes: A
     return name
 
 
-def document(said: Said) -> Any:
-    assert (said.code, said.err) == (0, "")
-    return json.loads(said.out)
-
-
-def refused(said: Said, *named: str) -> None:
-    """Holds that a command ended with 2 and one line on standard error that names what it should."""
-    assert (said.code, said.out) == (2, "")
-    assert said.err.startswith("pressroom: ")
-    assert said.err.count("\n") == 1, said.err
-    for name in named:
-        assert name in said.err
-
-
-def test_the_list_has_every_prompt_with_its_version_and_what_an_endpoint_could_cache(pressroom: Pressroom) -> None:
-    listed = document(pressroom("list", "--json"))
+def test_the_list_has_every_prompt_with_its_version_and_what_an_endpoint_could_cache(prompts: Pressroom) -> None:
+    listed = document(prompts("list", "--json"))
     assert [one["id"] for one in listed] == sorted(path.stem for path in FOLDER.glob("*.md"))
     ideas = next(one for one in listed if one["id"] == "ideas")
     assert ideas == {
@@ -90,23 +56,23 @@ def test_the_list_has_every_prompt_with_its_version_and_what_an_endpoint_could_c
     }
 
 
-def test_people_see_the_list_as_a_table_of_eighty_columns(pressroom: Pressroom) -> None:
-    said = pressroom("list")
-    assert said.code == 0
+def test_people_see_the_list_as_a_table_of_eighty_columns(prompts: Pressroom) -> None:
+    said = prompts("list")
+    assert said.returncode == 0
     for path in FOLDER.glob("*.md"):
-        (row,) = [line for line in said.out.splitlines() if line.startswith(f"{path.stem} ")]
+        (row,) = [line for line in said.stdout.splitlines() if line.startswith(f"{path.stem} ")]
         assert prompt(path.stem).version in row
         assert prompt(path.stem).schema in row
-    assert max(map(len, said.out.splitlines())) <= 80
-    assert "1,024" in said.err
+    assert max(map(len, said.stdout.splitlines())) <= 80
+    assert "1,024" in said.stderr
 
 
-def test_show_gives_the_file_as_it_is_so_that_it_can_become_a_variant(pressroom: Pressroom) -> None:
-    said = pressroom("show", "draft_x")
-    assert said.out == (FOLDER / "draft_x.md").read_text(encoding="utf-8")
-    assert said.err == f"draft_x, version {prompt('draft_x').version}\n"
-    Path("terser.md").write_text(said.out.replace("Short sentences", "Very short sentences"), encoding="utf-8")
-    variant = document(pressroom("show", "--file", "terser.md", "--json"))
+def test_show_gives_the_file_as_it_is_so_that_it_can_become_a_variant(prompts: Pressroom) -> None:
+    said = prompts("show", "draft_x")
+    assert said.stdout == (FOLDER / "draft_x.md").read_text(encoding="utf-8")
+    assert said.stderr == f"draft_x, version {prompt('draft_x').version}\n"
+    Path("terser.md").write_text(said.stdout.replace("Short sentences", "Very short sentences"), encoding="utf-8")
+    variant = document(prompts("show", "--file", "terser.md", "--json"))
     assert variant["version"] != prompt("draft_x").version
     assert variant["id"] == "draft_x"
     assert "Very short sentences" in variant["instructions"]
@@ -114,8 +80,8 @@ def test_show_gives_the_file_as_it_is_so_that_it_can_become_a_variant(pressroom:
     assert {"idea.title", "keywords", "rules", "site.name"} < set(variant["variables"])
 
 
-def test_a_file_of_variables_renders_a_prompt_without_a_database(pressroom: Pressroom) -> None:
-    rendered = document(pressroom("render", "draft_x", "--variables", variables_file(), "--json"))
+def test_a_file_of_variables_renders_a_prompt_without_a_database(prompts: Pressroom) -> None:
+    rendered = document(prompts("render", "draft_x", "--variables", variables_file(), "--json"))
     assert rendered.keys() == {"id", "version", "instructions", "input", "schema"}
     assert (rendered["id"], rendered["version"]) == ("draft_x", prompt("draft_x").version)
     assert rendered["schema"] == strict_schema(platform("x").structure)
@@ -123,34 +89,34 @@ def test_a_file_of_variables_renders_a_prompt_without_a_database(pressroom: Pres
     assert "moka pot [sizes] :coffee:" in rendered["input"]
     assert rendered["input"].count("</data>") == 2, "a title closed its data block"
 
-    said = pressroom("render", "draft_x", "--variables", variables_file())
-    assert said.out == f"{rendered['instructions']}\n\n{DIVIDER}\n{rendered['input']}\n", "people read what the model reads"
-    assert said.err.startswith(f"draft_x, version {rendered['version']}: some ")
+    said = prompts("render", "draft_x", "--variables", variables_file())
+    assert said.stdout == f"{rendered['instructions']}\n\n{DIVIDER}\n{rendered['input']}\n", "people read what the model reads"
+    assert said.stderr.startswith(f"draft_x, version {rendered['version']}: some ")
     assert not Path("no-home").exists()
 
 
-def test_variables_may_be_yaml_and_the_prompt_a_variant(pressroom: Pressroom) -> None:
+def test_variables_may_be_yaml_and_the_prompt_a_variant(prompts: Pressroom) -> None:
     lines = ["wanted: 3", "attempt: 1", "day: 2026-11-20", "clusters: []", "earlier: []", "rejected: []", "problem: ''"]
     lines.append(f"site: {json.dumps(VARIABLES['site'])}")
     Path("variables.yaml").write_text("\n".join(lines), encoding="utf-8")
     Path("shorter.md").write_text(prompt("ideas").text.replace("You are a senior", "You are a terse"), encoding="utf-8")
-    rendered = document(pressroom("render", "--file", "shorter.md", "--variables", "variables.yaml", "--json"))
+    rendered = document(prompts("render", "--file", "shorter.md", "--variables", "variables.yaml", "--json"))
     assert rendered["instructions"].startswith("You are a terse content strategist in this field: coffee.")
     assert rendered["input"].startswith("Date: 2026-11-20\nIdeas wanted: 3\n")
     assert rendered["schema"] == strict_schema(IdeaAnswer)
 
 
 @pytest.mark.parametrize("name", sorted({path.partition(".")[0] for path in prompt("draft_x").variables()}))
-def test_a_missing_variable_is_one_line_that_names_the_prompt_and_the_variable(pressroom: Pressroom, name: str) -> None:
-    refused(pressroom("render", "draft_x", "--variables", variables_file(without=name)), f"prompt draft_x: variable {name} is missing")
+def test_a_missing_variable_is_one_line_that_names_the_prompt_and_the_variable(prompts: Pressroom, name: str) -> None:
+    told(prompts("render", "draft_x", "--variables", variables_file(without=name)), 2, f"prompt draft_x: variable {name} is missing")
 
 
-def test_a_missing_field_is_named_too(pressroom: Pressroom) -> None:
+def test_a_missing_field_is_named_too(prompts: Pressroom) -> None:
     half = {"name": "Brew", "field": "coffee", "language": "en"}
-    refused(pressroom("render", "draft_x", "--variables", variables_file(site=half)), "prompt draft_x: variable site.audience is missing")
+    told(prompts("render", "draft_x", "--variables", variables_file(site=half)), 2, "prompt draft_x: variable site.audience is missing")
     keyword = {"phrase": "moka pot", "searches": None}
-    refused(pressroom("render", "draft_x", "--variables", variables_file(keywords=[keyword])), "prompt draft_x: data block keyword: intent")
-    refused(pressroom("render", "draft_x", "--variables", variables_file(keywords=3)), "prompt draft_x: a variable does not fit")
+    told(prompts("render", "draft_x", "--variables", variables_file(keywords=[keyword])), 2, "prompt draft_x: data block keyword: intent")
+    told(prompts("render", "draft_x", "--variables", variables_file(keywords=3)), 2, "prompt draft_x: a variable does not fit")
 
 
 @pytest.mark.parametrize(
@@ -167,10 +133,10 @@ def test_a_missing_field_is_named_too(pressroom: Pressroom) -> None:
         (b"just words", "v.yaml", "not a text"),
     ],
 )
-def test_a_file_that_holds_no_variables_is_named(pressroom: Pressroom, content: bytes | None, name: str, said: str) -> None:
+def test_a_file_that_holds_no_variables_is_named(prompts: Pressroom, content: bytes | None, name: str, said: str) -> None:
     if content is not None:
         Path(name).write_bytes(content)
-    refused(pressroom("render", "draft_x", "--variables", name), name, said)
+    told(prompts("render", "draft_x", "--variables", name), 2, name, said)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +157,7 @@ def test_a_file_that_holds_no_variables_is_named(pressroom: Pressroom, content: 
         (["render", "--file", "other_answer.md", "--variables", "v.json"], ["draft_x", "LinkedInPost", "XPosts"]),
     ],
 )
-def test_what_does_not_go_together_is_refused_before_a_database_is_opened(pressroom: Pressroom, words: list[str], named: list[str]) -> None:
+def test_what_does_not_go_together_is_refused_before_a_database_is_opened(prompts: Pressroom, words: list[str], named: list[str]) -> None:
     text = prompt("draft_x").text
     for name, variant in {
         "variant.md": text,
@@ -199,7 +165,7 @@ def test_what_does_not_go_together_is_refused_before_a_database_is_opened(pressr
         "other_answer.md": text.replace("schema: XPosts", "schema: LinkedInPost"),
     }.items():
         Path(name).write_text(variant, encoding="utf-8")
-    refused(pressroom(*words), *named)
+    told(prompts(*words), 2, *named)
     assert not Path("no-home").exists()
 
 
@@ -217,9 +183,7 @@ def test_render_shows_word_for_word_what_a_run_asked(desk: Callable[..., Desk], 
     asked = booked(store)
 
     def render(*words: str) -> Any:
-        done = brew.pressroom("prompts", "render", *words, "--site", "brew", "--date", "2026-11-20", "--json")
-        assert (done.returncode, done.stderr) == (0, "")
-        return json.loads(done.stdout)
+        return document(brew.pressroom("prompts", "render", *words, "--site", "brew", "--date", "2026-11-20", "--json"))
 
     def as_asked(request: dict[str, Any]) -> Any:
         said = {"instructions": request["instructions"], "input": request["input"], "schema": request["answer"]["schema"]}
@@ -239,23 +203,14 @@ def test_render_shows_word_for_word_what_a_run_asked(desk: Callable[..., Desk], 
     assert booked(store) == asked, "looking at a prompt asked a model"
 
     nobody = brew.pressroom("prompts", "render", "draft_x", "--site", "brew", "--date", "2026-11-20", "--idea", "nobody")
-    assert nobody.returncode == 2
-    assert nobody.stderr.startswith(f"pressroom: site 'brew' has no idea nobody on 2026-11-20; there are {first['id'][:8]}, ")
+    told(nobody, 2, f"pressroom: site 'brew' has no idea nobody on 2026-11-20; there are {first['id'][:8]}, ")
 
 
 def test_a_day_that_has_nothing_to_ask_for_says_what_is_missing(
-    pressroom: Pressroom, desk: Callable[..., Desk], environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    prompts: Pressroom, desk: Callable[..., Desk], environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk()
     monkeypatch.setenv("PRESSROOM_DATABASE_URL", environment["PRESSROOM_DATABASE_URL"])
-    refused(pressroom("render", "ideas", "--site", "brew", "--date", "2026-11-20"), "site 'brew' has no clusters", "planner/clusters")
-    refused(pressroom("render", "draft_x", "--site", "brew", "--date", "2026-11-20"), "site 'brew' has no ideas on 2026-11-20")
-    refused(pressroom("render", "draft_x", "--site", "brwe"), "site 'brwe'", "known are brew")
-
-
-def test_the_commands_help_loads_no_template_engine_and_no_database() -> None:
-    command = "import sys; sys.argv = ['pressroom', 'prompts', '--help']; from cli.main import app; from cli.output import guarded;"
-    command += "guarded(app); print([name for name in ('jinja2', 'yaml', 'sqlalchemy', 'rich.table') if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, timeout=60, check=True)
-    assert "render" in done.stdout
-    assert done.stdout.strip().endswith("[]")
+    told(prompts("render", "ideas", "--site", "brew", "--date", "2026-11-20"), 2, "site 'brew' has no clusters", "planner/clusters")
+    told(prompts("render", "draft_x", "--site", "brew", "--date", "2026-11-20"), 2, "site 'brew' has no ideas on 2026-11-20")
+    told(prompts("render", "draft_x", "--site", "brwe"), 2, "site 'brwe'", "known are brew")

@@ -16,9 +16,7 @@ from tests.review.desk import ACCOUNT
 
 
 @pytest.fixture
-def objects(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> FolderStore:
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
+def objects(here: None) -> FolderStore:
     return FolderStore(load_settings().objects_folder)
 
 

@@ -1,51 +1,21 @@
 """`pressroom risks`, as people call it: a table or a document, one line for each mistake, and the exit code."""
 
-import io
 import json
 import os
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
-from cli.output import guarded
-from cli.risks import app
-
-PROGRAM = """
-import sys, typer
-from cli import risks
-from cli.output import guarded
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-app.add_typer(risks.app, name="risks")
-sys.exit(guarded(app))
-"""
+from tests.cli.conftest import Pressroom
+from tests.telling import document, told
 
 
-class Done(NamedTuple):
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def pressroom(*words: object) -> Done:
-    """The command as a person calls it, in this process: a new one for each would take a second."""
-    written_out, written_err, before = io.StringIO(), io.StringIO(), sys.argv
-    sys.argv = ["pressroom", *map(str, words)]
-    try:
-        with redirect_stdout(written_out), redirect_stderr(written_err):
-            code = guarded(app)
-    finally:
-        sys.argv = before
-    return Done(code, written_out.getvalue(), written_err.getvalue())
-
-
-def document(*words: object) -> Any:
-    done = pressroom(*words, "--json")
-    assert (done.returncode, done.stderr) == (0, "")
-    return json.loads(done.stdout)
+@pytest.fixture
+def risks(pressroom: Pressroom) -> Pressroom:
+    return partial(pressroom, "risks")
 
 
 def written(path: Path, text: str) -> Path:
@@ -70,8 +40,8 @@ def clip(tmp_path: Path) -> Path:
     return written(tmp_path / "clip.json", json.dumps({"video": "clip", "duration_ms": 10_000, "signals": [seen], "coverage": [coverage]}))
 
 
-def test_what_comes_with_pressroom_is_listed() -> None:
-    listed = document("check")
+def test_what_comes_with_pressroom_is_listed(risks: Pressroom) -> None:
+    listed = document(risks("check", "--json"))
     assert list(listed) == ["kind", "version", "risks", "policy", "dictionaries"]
     assert {"code": "CHILD.SAFETY", "severity": 3, "action": "escalate"}.items() <= listed["risks"][-1].items()
     assert listed["policy"]["version"].startswith("default-")
@@ -84,19 +54,19 @@ def test_what_comes_with_pressroom_is_listed() -> None:
     assert "dictionaries: " in shown.stderr
 
 
-def test_a_file_is_checked_for_what_it_is(tmp_path: Path) -> None:
-    assert document("check", written(tmp_path / "a.yaml", "risks: [{code: GAMB, severity: 3}]"))["kind"] == "risks"
-    policy = document("check", written(tmp_path / "b.yaml", "extends: strict\nactions: {GAMB: block}"))
+def test_a_file_is_checked_for_what_it_is(risks: Pressroom, tmp_path: Path) -> None:
+    known = document(risks("check", written(tmp_path / "a.yaml", "risks: [{code: GAMB, severity: 3}]"), "--json"))
+    assert known["kind"] == "risks"
+    policy = document(risks("check", written(tmp_path / "b.yaml", "extends: strict\nactions: {GAMB: block}"), "--json"))
     assert (policy["kind"], policy["policy"]["actions"]["GAMB"]) == ("policy", "block")
-    words = document(
-        "check", written(tmp_path / "c.yaml", "language: en\ncode: GAMB\nlabel: gambling\nterms: [{term: bingo, also: bingos}]")
-    )
+    dictionary = written(tmp_path / "c.yaml", "language: en\ncode: GAMB\nlabel: gambling\nterms: [{term: bingo, also: bingos}]")
+    words = document(risks("check", dictionary, "--json"))
     assert words == {"kind": "dictionary", "dictionaries": [{"language": "en", "code": "GAMB", "label": "gambling", "terms": 2}]}
 
 
-def test_each_mistake_is_a_line_and_the_exit_code_is_2(tmp_path: Path) -> None:
+def test_each_mistake_is_a_line_and_the_exit_code_is_2(risks: Pressroom, tmp_path: Path) -> None:
     path = written(tmp_path / "a.yaml", "risks:\n  - {code: GAMB, severity: 9}\n  - {code: TERROR, modality: smell}\n")
-    done = pressroom("check", path)
+    done = risks("check", path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [
         f"pressroom: {path}: GAMB: severity: expected 3 or less, not '9'",
@@ -112,28 +82,29 @@ def test_each_mistake_is_a_line_and_the_exit_code_is_2(tmp_path: Path) -> None:
         ("risks: [{code: GAMB, detectors: []}]", "GAMB: detectors: no entry for flagged_terms 'gambling'"),
     ],
 )
-def test_a_file_that_would_count_for_nothing_is_refused(tmp_path: Path, text: str, line: str) -> None:
-    done = pressroom("check", written(tmp_path / "a.yaml", text))
-    assert done.returncode == 2
-    assert line in done.stderr
-    assert pressroom("check", tmp_path / "none.yaml").stderr.endswith("none.yaml: cannot be read (No such file or directory)\n")
+def test_a_file_that_would_count_for_nothing_is_refused(risks: Pressroom, tmp_path: Path, text: str, line: str) -> None:
+    told(risks("check", written(tmp_path / "a.yaml", text)), 2, line)
 
 
-def test_a_stricter_file_is_compared_over_stored_signals(tmp_path: Path, clip: Path) -> None:
+def test_a_file_that_is_not_there_is_named(risks: Pressroom, tmp_path: Path) -> None:
+    told(risks("check", tmp_path / "none.yaml"), 2, "none.yaml: cannot be read (No such file or directory)")
+
+
+def test_a_stricter_file_is_compared_over_stored_signals(risks: Pressroom, tmp_path: Path, clip: Path) -> None:
     block = written(tmp_path / "block.yaml", "extends: default\nactions: {VIO.WEAPON: block}")
-    found = document("diff", block, "--signals", clip)
+    found = document(risks("diff", block, "--signals", clip, "--json"))
     (video,) = found["videos"]
     assert video["outcome"] == {"before": "review", "after": "block"}
     assert [(one["code"], one["kinds"]) for one in video["changes"]] == [("VIO.WEAPON", ["action"])]
     loose = written(tmp_path / "loose.yaml", "risks: [{code: VIO.WEAPON, detectors: [{id: flagged_terms, label: weapon, threshold: 0.7}]}]")
-    done = pressroom("diff", block, loose, "--signals", clip)
+    done = risks("diff", block, loose, "--signals", clip)
     assert done.returncode == 0
     assert "vanished" in done.stdout
     assert "1 video: block becomes incomplete" in done.stderr
     assert ": 1 change, 0 triggers stay as they are" in done.stderr
 
 
-def test_what_cannot_be_compared_is_one_line(tmp_path: Path, clip: Path) -> None:
+def test_what_cannot_be_compared_is_one_line(risks: Pressroom, tmp_path: Path, clip: Path) -> None:
     own = written(tmp_path / "own.yaml", "risks: [{code: GAMB, severity: 3}]")
     bad = written(tmp_path / "bad.json", json.dumps({"duration_ms": 1, "signals": [{"detector": "objects"}]}))
     for words, line in (
@@ -141,15 +112,4 @@ def test_what_cannot_be_compared_is_one_line(tmp_path: Path, clip: Path) -> None
         ((own, "--signals", own), "no valid JSON"),
         ((written(tmp_path / "words.yaml", "terms: []"), "--signals", clip), "a dictionary changes what is found"),
     ):
-        done = pressroom("diff", *words)
-        assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
-        assert line in done.stderr
-
-
-def test_the_commands_help_loads_no_yaml_and_no_matcher() -> None:
-    command = PROGRAM.replace(
-        "sys.exit(guarded(app))", "guarded(app); print([one for one in ('yaml', 'ahocorasick') if one in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", command, "risks", "--help"], capture_output=True, text=True, timeout=60, check=True)
-    assert "diff" in done.stdout
-    assert done.stdout.strip().endswith("[]")
+        assert told(risks("diff", *words), 2, line) is None

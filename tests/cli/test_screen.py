@@ -4,59 +4,33 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 import sqlalchemy as sa
-import typer
 from filelock import FileLock
 
-from cli import screen
-from cli.output import guarded
+from cli.screen import FOLDER, LOCK, work_folder
 from pressroom.store.engine import Store
 from pressroom.store.tables import ModelCallRow
 from simulators.replicate import ReplicateSimulator
-from tests.cli.test_risks import Done
-from tests.cli.test_risks import pressroom as risks
-from tests.dagster.films import TOKEN, calm, calm_film, film
+from tests.cli.conftest import Pressroom
+from tests.dagster.films import calm, calm_film, film, hosted
+from tests.telling import Done, told
 from tests.videos import archive
+
+__all__ = ["hosted"]
 
 SCHEMA = json.loads((Path(__file__).resolve().parents[2] / "docs" / "compliance-report.schema.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture
-def pressroom(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], capfd: pytest.CaptureFixture[str]) -> Any:
-    """The command in this process: exit code, stdout and stderr."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.callback()(lambda: None)  # so that the only command is a command
-    app.command("screen")(screen.screen)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-
-    def call(*words: object) -> Done:
-        monkeypatch.setattr("sys.argv", ["pressroom", *map(str, words)])
-        capfd.readouterr()
-        code = guarded(app)
-        out, err = capfd.readouterr()
-        return Done(code, out, err)
-
-    return call
-
-
-@pytest.fixture
-def hosted(monkeypatch: pytest.MonkeyPatch, pressroom: Any, tmp_path: Path) -> Iterator[ReplicateSimulator]:
-    """Hosted models look, so that nothing on this machine has to."""
-    table = tmp_path / "detectors.yaml"
-    table.write_text("detectors: {transcript: {}, screen_text: {}}")
-    with ReplicateSimulator(token=TOKEN) as simulator:
-        monkeypatch.setenv("REPLICATE_API_TOKEN", TOKEN)
-        monkeypatch.setenv("REPLICATE_BASE_URL", simulator.base_url)
-        monkeypatch.setenv("PRESSROOM_DETECTORS", str(table))
-        yield simulator
+def screen(here: None, pressroom: Pressroom) -> Pressroom:
+    return partial(pressroom, "screen")
 
 
 def document(done: Done) -> Any:
@@ -67,10 +41,10 @@ def document(done: Done) -> Any:
 
 
 def test_a_film_is_screened_and_its_json_is_one_document_of_the_published_schema(
-    pressroom: Any, hosted: ReplicateSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Store
+    screen: Pressroom, hosted: ReplicateSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Store
 ) -> None:
     path, out = film(tmp_path), tmp_path / "report" / "here"
-    done = pressroom("screen", path, "--json", "--out", out)
+    done = screen(path, "--json", "--out", out)
     assert (done.returncode, done.stderr) == (0, "")
     found = document(done)
     assert (found["state"], found["video"]["name"]) == ("screened", "film.mp4")
@@ -88,12 +62,12 @@ def test_a_film_is_screened_and_its_json_is_one_document_of_the_published_schema
 
     asked = hosted.count
     for fail_on, code in (("review", 1), ("block", 1 if found["outcome"] == "block" else 0)):
-        again = pressroom("screen", path, "--json", "--fail-on", fail_on)
+        again = screen(path, "--json", "--fail-on", fail_on)
         assert again.returncode == code, fail_on
         assert document(again)["version"] == found["version"]
         assert document(again)["cost"] == cost | {"paid_usd": "0.000000", "paid": 0, "replayed": cost["paid"]}
     monkeypatch.setenv("PRESSROOM_RUN_LIMIT_USD", "0.001")
-    assert pressroom("screen", path, "--json").returncode == 0, "what is answered already is within any limit"
+    assert screen(path, "--json").returncode == 0, "what is answered already is within any limit"
     assert hosted.count == asked, "the same film again costs nothing"
 
 
@@ -102,60 +76,58 @@ def run_ids(store: Store) -> set[str | None]:
         return set(session.scalars(sa.select(ModelCallRow.run_id)))
 
 
-def test_a_calm_film_passes_and_a_person_sees_a_table(pressroom: Any, hosted: ReplicateSimulator, tmp_path: Path, store: Store) -> None:
-    done = pressroom("screen", calm_film(tmp_path), "--fail-on", "review")
+def test_a_calm_film_passes_and_a_person_sees_a_table(screen: Pressroom, hosted: ReplicateSimulator, tmp_path: Path, store: Store) -> None:
+    done = screen(calm_film(tmp_path), "--fail-on", "review")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("clear")
     assert "violence" in done.stdout
     assert "100%" in done.stdout
     assert " in all; this run paid $0.0" in done.stdout
-    other = pressroom("screen", film(tmp_path), "--json")
+    other = screen(film(tmp_path), "--json")
     assert other.returncode == 0
     assert len(run_ids(store)) == 2, "each command is a run of its own in `pressroom costs --by run`"
 
 
 def test_a_film_that_costs_more_than_the_limit_is_blocked_before_anything_is_asked(
-    pressroom: Any, hosted: ReplicateSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    screen: Pressroom, hosted: ReplicateSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PRESSROOM_RUN_LIMIT_USD", "0.001")
-    done = pressroom("screen", film(tmp_path), "--json")
-    assert (done.returncode, done.stdout, hosted.count) == (4, "", 0)
-    assert "over the run's limit of 0.001 USD" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    done = screen(film(tmp_path), "--json")
+    assert told(done, 4, "over the run's limit of 0.001 USD") is None
+    assert hosted.count == 0
 
 
-def test_a_file_that_is_no_video_is_refused_with_a_report_and_one_line(pressroom: Any, tmp_path: Path) -> None:
+def test_a_file_that_is_no_video_is_refused_with_a_report_and_one_line(screen: Pressroom, tmp_path: Path) -> None:
     path = archive(tmp_path / "film.mp4")
-    done = pressroom("screen", path, "--json", "--out", tmp_path / "out")
-    assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1
-    assert str(path) in done.stderr
+    done = screen(path, "--json", "--out", tmp_path / "out")
+    told(done, 2, str(path))
     found = document(done)
     assert (found["state"], found["outcome"]) == ("refused", None)
     assert all(one["state"] != "analysed" for one in found["coverage"])
     assert (tmp_path / "out" / "report.html").is_file()
-    assert pressroom("screen", path, "--out", tmp_path / "out").stdout == f"report: {tmp_path / 'out' / 'report.html'}\n"
+    assert screen(path, "--out", tmp_path / "out").stdout == f"report: {tmp_path / 'out' / 'report.html'}\n"
 
 
 @pytest.mark.parametrize("language", ["klingon !!", "klingon", "EN", "en_GB", "en\n", ""])
-def test_what_is_no_language_is_one_line_before_any_work(pressroom: Any, tmp_path: Path, language: str) -> None:
-    done = pressroom("screen", tmp_path / "film.mp4", "--language", language)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"pressroom: --language {language!r}: expected a language such as en or pt-BR\n"
+def test_what_is_no_language_is_one_line_before_any_work(screen: Pressroom, tmp_path: Path, language: str) -> None:
+    done = screen(tmp_path / "film.mp4", "--language", language)
+    assert told(done, 2, f"pressroom: --language {language!r}: expected a language such as en or pt-BR\n") is None
 
 
-def test_a_film_without_sound_has_nothing_to_hear(pressroom: Any, hosted: ReplicateSimulator, tmp_path: Path) -> None:
+def test_a_film_without_sound_has_nothing_to_hear(screen: Pressroom, hosted: ReplicateSimulator, tmp_path: Path) -> None:
     path = film(tmp_path, seconds=1.0, paint=calm, sound=None)
-    lines = pressroom("screen", path, "--language", "pt-BR").stdout.splitlines()
+    lines = screen(path, "--language", "pt-BR").stdout.splitlines()
     told = {name: next(line for line in lines if line.startswith(f"{name} ")) for name in ("transcript", "sound", "picture")}
     assert ["nothing to hear" in line for line in told.values()] == [True, True, False]
 
 
-def test_risks_diff_reads_what_screen_has_written(pressroom: Any, hosted: ReplicateSimulator, tmp_path: Path) -> None:
+def test_risks_diff_reads_what_screen_has_written(
+    screen: Pressroom, pressroom: Pressroom, hosted: ReplicateSimulator, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
-    found = document(pressroom("screen", film(tmp_path), "--json", "--out", out))
+    found = document(screen(film(tmp_path), "--json", "--out", out))
     (tmp_path / "none.yaml").write_text("actions: {VIO.PHYSICAL: pass, VIO.WEAPON: pass}\nextends: default")
-    compared = risks("diff", tmp_path / "none.yaml", "--signals", out / "signals.json", "--json")
+    compared = pressroom("risks", "diff", tmp_path / "none.yaml", "--signals", out / "signals.json", "--json")
     (video,) = json.loads(compared.stdout)["videos"]
     assert (video["video"], video["outcome"]["before"]) == ("film.mp4", found["outcome"])
     changed = {change["code"] for change in video["changes"]}
@@ -164,30 +136,25 @@ def test_risks_diff_reads_what_screen_has_written(pressroom: Any, hosted: Replic
 
 
 @pytest.mark.parametrize("kind", ["missing", "folder"])
-def test_what_is_no_file_is_one_line(pressroom: Any, tmp_path: Path, kind: str) -> None:
+def test_what_is_no_file_is_one_line(screen: Pressroom, tmp_path: Path, kind: str) -> None:
     path = tmp_path / "film.mp4"
     if kind == "folder":
         path.mkdir()
-    done = pressroom("screen", path, "--json")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert str(path) in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert told(screen(path, "--json"), 2, str(path)) is None
 
 
-def test_a_folder_for_the_report_that_cannot_be_made_is_told_before_any_work(pressroom: Any, tmp_path: Path) -> None:
+def test_a_folder_for_the_report_that_cannot_be_made_is_told_before_any_work(screen: Pressroom, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file in the way")
-    done = pressroom("screen", film(tmp_path, seconds=1.0), "--out", tmp_path / "out")
-    assert done.returncode == 2
-    assert "--out" in done.stderr
+    assert told(screen(film(tmp_path, seconds=1.0), "--out", tmp_path / "out"), 2, f"--out {tmp_path / 'out'}") is None
 
 
 @pytest.mark.long
-def test_the_example_video_is_screened_by_this_machine_alone(pressroom: Any, tmp_path: Path) -> None:
+def test_the_example_video_is_screened_by_this_machine_alone(screen: Pressroom, tmp_path: Path) -> None:
     """Words burnt in and spoken, a black and a frozen stretch: what the shipped policy finds without any hosted model."""
     from pressroom.compliance.example import make_example
 
     make_example(tmp_path / "example.mp4")
-    done = pressroom("screen", tmp_path / "example.mp4", "--json", "--fail-on", "review")
+    done = screen(tmp_path / "example.mp4", "--json", "--fail-on", "review")
     assert done.returncode == 1
     found = document(done)
     assert found["outcome"] == "review"
@@ -200,15 +167,15 @@ def test_what_a_killed_command_left_goes_with_the_next_one_and_what_is_in_use_st
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    dead, fresh = tmp_path / f"{screen.FOLDER}dead", tmp_path / f"{screen.FOLDER}fresh"
-    used, link, other = tmp_path / f"{screen.FOLDER}used", tmp_path / f"{screen.FOLDER}link", tmp_path / "pressroom-other"
+    dead, fresh = tmp_path / f"{FOLDER}dead", tmp_path / f"{FOLDER}fresh"
+    used, link, other = tmp_path / f"{FOLDER}used", tmp_path / f"{FOLDER}link", tmp_path / "pressroom-other"
     for folder in (dead, fresh, used, other):
         (folder / "thumb").mkdir(parents=True)
     link.symlink_to(other, target_is_directory=True)
-    with FileLock(used / screen.LOCK):
+    with FileLock(used / LOCK):
         for folder in (dead, used, other):
             os.utime(folder, (0, 0))
-        with screen._work_folder() as own:
+        with work_folder() as own:
             assert own.is_dir()
             assert sorted(tmp_path.iterdir()) == sorted([fresh, used, link, other, own])
     assert sorted(tmp_path.iterdir()) == sorted([fresh, used, link, other])
@@ -217,10 +184,10 @@ def test_what_a_killed_command_left_goes_with_the_next_one_and_what_is_in_use_st
 
 def test_a_command_that_is_killed_leaves_a_folder_that_nobody_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`kill -9`: nothing of ours runs at the end, so that only the next command can clean up."""
-    script = "from cli import screen; import os, signal\nwith screen._work_folder(): os.kill(os.getpid(), signal.SIGKILL)"
+    script = "from cli.screen import work_folder; import os, signal\nwith work_folder(): os.kill(os.getpid(), signal.SIGKILL)"
     subprocess.run([sys.executable, "-c", script], env=os.environ | {"TMPDIR": str(tmp_path)}, check=False)
     (left,) = tmp_path.iterdir()
     os.utime(left, (0, 0))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with screen._work_folder() as own:
+    with work_folder() as own:
         assert list(tmp_path.iterdir()) == [own]

@@ -3,51 +3,32 @@
 import datetime as dt
 import io
 import json
-import sys
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from rich.cells import cell_len
 
-from cli import tasks as command
-from cli.output import guarded, out
+from cli.tasks_text import clock, milliseconds
 from pressroom.errors import BadInput
+from pressroom.review.tasks import claim_one
 from pressroom.store import review as stored
 from pressroom.store.engine import Store
 from pressroom.store.tables import VideoRow
-from tests.dagster.conftest import Done
-from tests.review.desk import a_trigger, lease_ended, screened, task_opened
-from tests.telling import told
+from tests.cli.conftest import Pressroom
+from tests.review.desk import BEN, a_trigger, lease_ended, screened, task_opened
+from tests.telling import document, told
 
-Ask = Callable[..., Done]
 TWO = (a_trigger(), a_trigger(2, code="LANG.PROFANITY", severity=1, start_ms=5000, end_ms=5400))
 
 
 @pytest.fixture
-def tasks(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ask:
-    """`pressroom tasks` with these words; `typed` is what comes from the keyboard."""
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-
-    def ask(*words: str, typed: str = "", width: int = 100) -> Done:
-        monkeypatch.setattr(out, "width", width)
-        monkeypatch.setattr(sys, "argv", ["tasks", *words])
-        monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
-        code = guarded(command.app)
-        said = capsys.readouterr()
-        return Done(code, said.out, said.err)
-
-    return ask
+def tasks(here: None, pressroom: Pressroom) -> Pressroom:
+    return partial(pressroom, "tasks", width=100)
 
 
-def document(done: Done) -> Any:
-    assert (done.returncode, done.stderr) == (0, "")
-    return json.loads(done.stdout)
-
-
-def test_a_script_takes_labels_and_decides_a_task(store: Store, tasks: Ask) -> None:
+def test_a_script_takes_labels_and_decides_a_task(store: Store, tasks: Pressroom) -> None:
     task = task_opened(store, triggers=TWO)
     (listed,) = document(tasks("list", "--json"))
     assert (listed["id"], listed["severity"], listed["video"]) == (str(task.id), 2, task.video)
@@ -82,7 +63,7 @@ def test_a_script_takes_labels_and_decides_a_task(store: Store, tasks: Ask) -> N
     assert "VIO.WEAPON          100%" in tasks("precision").stdout
 
 
-def test_what_cannot_be_done_is_one_line_with_its_code(store: Store, tasks: Ask) -> None:
+def test_what_cannot_be_done_is_one_line_with_its_code(store: Store, tasks: Pressroom) -> None:
     told(tasks("show", "abc"), 2, "'abc' is no id")
     told(tasks("show", "00000000"), 2, "'00000000' is no task of this account")
     id = str(task_opened(store, triggers=TWO).id)
@@ -102,7 +83,7 @@ def test_what_cannot_be_done_is_one_line_with_its_code(store: Store, tasks: Ask)
     told(tasks("release", id, "--as", ""), 2, "no name of a person")
 
 
-def test_skip_escalate_and_release_give_the_task_away(store: Store, tasks: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_skip_escalate_and_release_give_the_task_away(store: Store, tasks: Pressroom, monkeypatch: pytest.MonkeyPatch) -> None:
     id = str(task_opened(store).id)
     tasks("claim", id, "--as", "ana")
     assert document(tasks("skip", id, "--reason", "not mine", "--as", "ana", "--json"))["state"] == "open"
@@ -118,13 +99,13 @@ def test_skip_escalate_and_release_give_the_task_away(store: Store, tasks: Ask, 
     assert document(tasks("appeal", id, "--reason", "look again", "--as", "ana", "--json"))["round"] == 3
 
 
-def test_without_as_it_is_the_user_of_the_system_who_acts(store: Store, tasks: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_as_it_is_the_user_of_the_system_who_acts(store: Store, tasks: Pressroom, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOGNAME", "the-user")
     task_opened(store)
     assert document(tasks("claim", "--json"))["holder"] == "the-user"
 
 
-def test_the_list_says_how_long_and_by_whom_a_task_is_held_and_fits_the_terminal(store: Store, tasks: Ask) -> None:
+def test_the_list_says_how_long_and_by_whom_a_task_is_held_and_fits_the_terminal(store: Store, tasks: Pressroom) -> None:
     assert tasks("list").stderr == "no task waits\n"
     held = task_opened(store, "one", triggers=[a_trigger(severity=3)], priority=True)
     tasks("claim", str(held.id), "--as", "ana")
@@ -140,7 +121,7 @@ def test_the_list_says_how_long_and_by_whom_a_task_is_held_and_fits_the_terminal
     assert rows[1].split()[-2:] == ["expired", "ben"]
 
 
-def test_a_task_is_shown_with_its_evidence_and_the_report(store: Store, tasks: Ask) -> None:
+def test_a_task_is_shown_with_its_evidence_and_the_report(store: Store, tasks: Pressroom) -> None:
     task = task_opened(store, triggers=TWO)
     shown = tasks("show", str(task.id)).stdout
     for part in (
@@ -152,7 +133,7 @@ def test_a_task_is_shown_with_its_evidence_and_the_report(store: Store, tasks: A
         assert part in shown
 
 
-def test_at_the_desk_a_person_labels_decides_and_gets_the_next(store: Store, tasks: Ask) -> None:
+def test_at_the_desk_a_person_labels_decides_and_gets_the_next(store: Store, tasks: Pressroom) -> None:
     first = task_opened(store, "first", triggers=[a_trigger(severity=3)])
     second = task_opened(store, "second", triggers=TWO)
     lines = [
@@ -167,7 +148,7 @@ def test_at_the_desk_a_person_labels_decides_and_gets_the_next(store: Store, tas
         "c 1 2",
         "q",
     ]
-    done = tasks("work", "--as", "ana", typed="\n".join(lines) + "\n")
+    done = tasks("work", "--as", "ana", stdin="\n".join([*lines, ""]).encode())
     assert done.returncode == 0, done.stderr
     for said in (
         "'what' is no command here",
@@ -188,16 +169,16 @@ def test_at_the_desk_a_person_labels_decides_and_gets_the_next(store: Store, tas
     assert (left.state, left.holder) == ("open", None), "leaving the desk keeps others waiting"
 
 
-def test_a_desk_whose_input_ends_gives_the_task_back(store: Store, tasks: Ask) -> None:
+def test_a_desk_whose_input_ends_gives_the_task_back(store: Store, tasks: Pressroom) -> None:
     task = task_opened(store)
-    done = tasks("work", str(task.id), "--as", "ana", typed="")
+    done = tasks("work", str(task.id), "--as", "ana", stdin=b"")
     assert done.returncode == 0
     assert done.stdout.endswith("> \n"), "the shell's own prompt would follow on the same line"
     with store.transaction() as session:
         assert stored.read_task(session, task.id).state == "open"
 
 
-def test_who_has_lost_the_task_at_the_desk_is_told_and_goes_on(store: Store, tasks: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_has_lost_the_task_at_the_desk_is_told_and_goes_on(store: Store, tasks: Pressroom) -> None:
     task = task_opened(store, triggers=TWO)
 
     class Typing(io.StringIO):
@@ -206,36 +187,28 @@ def test_who_has_lost_the_task_at_the_desk_is_told_and_goes_on(store: Store, tas
         def readline(self, *size: Any) -> str:
             lease_ended(store, task.id)
             with store.transaction() as session:
-                command_claim(session, task.id)
+                claim_one(session, task.id, BEN)
             return "c 1\n"
 
-    monkeypatch.setattr(io, "StringIO", Typing)
-    done = tasks("work", "--as", "ana")
+    done = tasks("work", "--as", "ana", stdin=Typing())
     assert done.returncode == 0
     assert "nothing was written. Yours: confirm trigger 1, on version 2. Now: version 3, held by ben" in done.stderr
     assert done.stderr.splitlines()[-1] == "no task waits for ana"
 
 
-def command_claim(session: Any, task_id: Any) -> None:
-    from pressroom.review.tasks import claim_one
-    from tests.review.desk import BEN
-
-    claim_one(session, task_id, BEN)
-
-
 @pytest.mark.parametrize(("text", "ms"), [("83.5", 83_500), ("1:23.5", 83_500), ("0:01:23.500", 83_500), ("1:00:00", 3_600_000), ("0", 0)])
 def test_a_place_in_a_video_is_read_as_it_is_shown(text: str, ms: int) -> None:
-    assert command.milliseconds(text) == ms
-    assert command.milliseconds(command.clock(ms)) == ms
+    assert milliseconds(text) == ms
+    assert milliseconds(clock(ms)) == ms
 
 
 @pytest.mark.parametrize("text", ["", "1:2:3:4", "-1", "1.2345", "abc", "1:", ":1", "1e3", "9:99", "1:60:00"])
 def test_what_is_no_place_in_a_video_is_refused(text: str) -> None:
     with pytest.raises(BadInput, match="no place in a video"):
-        command.milliseconds(text)
+        milliseconds(text)
 
 
-def test_a_video_without_a_report_is_named_below_the_list_with_what_a_person_does(store: Store, tasks: Ask) -> None:
+def test_a_video_without_a_report_is_named_below_the_list_with_what_a_person_does(store: Store, tasks: Pressroom) -> None:
     """A run that was blocked for money is begun again by nobody: who looks at the tasks must hear of it."""
     for name, values in {
         "poor": {"state": "blocked", "reason": "no credit"},

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from pydantic import SecretStr
 
@@ -19,7 +18,7 @@ from pressroom.records import Upload, Video
 from pressroom.settings import Settings
 from pressroom.store.engine import Store, open_store
 from pressroom.store.videos import add_uploads, coverages_of, video_by_key
-from tests.processes import PROCESSES
+from tests.processes import DECODER, PROCESSES, children
 from tests.samples import SITE, site_applied
 from tests.videos import Clip, Sound, make, moving, noise, sound_only, still
 
@@ -123,7 +122,7 @@ def test_an_object_that_was_replaced_meanwhile_is_told(desk: MakeDesk, settings:
     (tmp_path / "objects" / OBJECT).write_bytes(b"another")
     with pytest.raises(Permanent, match=r"film\.mp4"):
         take_in(first, rules_of(settings))
-    assert not decoders(), "the one that was started meanwhile is gone"
+    assert not children(DECODER), "the one that was started meanwhile is gone"
 
 
 def test_the_decoder_of_a_duplicate_is_gone_unused(desk: MakeDesk, settings: Settings, tmp_path: Path) -> None:
@@ -132,11 +131,7 @@ def test_the_decoder_of_a_duplicate_is_gone_unused(desk: MakeDesk, settings: Set
     path.touch()  # the same bytes, uploaded again
     source = take_in(desk(path, "run-2"), rules_of(settings))
     assert (source.taken, source.video.state) == (None, "duplicate")
-    assert not decoders()
-
-
-def decoders() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "pressroom.compliance.child" in child.cmdline()]
+    assert not children(DECODER)
 
 
 def _with_little_room(database_url: str, key: str, objects: Path, folder: Path, most: int, told: "multiprocessing.Queue[str]") -> None:

@@ -15,13 +15,10 @@ from pressroom.compliance.sampling import Sampling
 from pressroom.compliance.taking import Decoder, take_apart
 from pressroom.errors import Refused, Transient
 from tests import videos
+from tests.processes import DECODER, children
 from tests.videos import Clip, Sound, make, moving, plain, scenes, still, tone, with_text
 
 WHOLE = Clip(moving, seconds=6, sound=Sound(tone(6)), container_options=(("movflags", "faststart"),))
-
-
-def children() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "pressroom.compliance.child" in child.cmdline()]
 
 
 def test_a_video_becomes_frames_sound_and_coverage(tmp_path: Path) -> None:
@@ -42,7 +39,7 @@ def test_a_video_becomes_frames_sound_and_coverage(tmp_path: Path) -> None:
     assert (taken.picture.seconds, taken.picture.of_s, taken.picture.reason) == (6.0, 6.0, "")
     assert (taken.sound.seconds, taken.sound.of_s) == (6.0, 6.0)
     assert set(taken.seconds) == {"start", "index", "sound", "pictures"}
-    assert not children()
+    assert not children(DECODER)
 
 
 def test_black_frozen_and_flashing_stretches_are_found_in_real_pictures(tmp_path: Path) -> None:
@@ -140,7 +137,7 @@ def test_a_refusal_comes_out_of_the_process_as_it_was_said(tmp_path: Path) -> No
 def test_a_decoder_that_hangs_is_ended_at_the_deadline_and_gives_what_it_gave(tmp_path: Path) -> None:
     def freeze(done: int, _: int) -> None:
         if done == 2:
-            children()[0].suspend()
+            children(DECODER)[0].suspend()
 
     # Every picture is looked at, so that the process is still at it when the second look arrives.
     rules = Sampling(deadline_s=4, max_gap_s=0.01, min_gap_s=0)
@@ -152,14 +149,14 @@ def test_a_decoder_that_hangs_is_ended_at_the_deadline_and_gives_what_it_gave(tm
     assert 0 < taken.picture.fraction < 1
     assert taken.sound.seconds == pytest.approx(3, abs=0.1)
     assert all((tmp_path / "out" / "large" / frame.key).stat().st_size for frame in taken.frames)
-    assert not children()
+    assert not children(DECODER)
 
 
 @pytest.mark.parametrize(("number", "said"), [(signal.SIGSEGV, "SIGSEGV"), (signal.SIGKILL, "SIGKILL")])
 def test_a_decoder_that_dies_gives_what_it_gave(tmp_path: Path, number: signal.Signals, said: str) -> None:
     def hit(done: int, _: int) -> None:
         if done == 2:
-            children()[0].send_signal(number)
+            children(DECODER)[0].send_signal(number)
 
     path = make(tmp_path / "a.mp4", Clip(moving, seconds=100, size=(320, 180)))
     taken = take_apart(path, tmp_path / "out", Sampling(max_gap_s=0.01, min_gap_s=0), hit)
@@ -171,7 +168,7 @@ def test_a_decoder_that_dies_gives_what_it_gave(tmp_path: Path, number: signal.S
 def test_a_decoder_that_is_told_to_stop_is_no_fault_of_the_file(tmp_path: Path) -> None:
     def stop(done: int, _: int) -> None:
         if done == 1:
-            children()[0].terminate()
+            children(DECODER)[0].terminate()
 
     path = make(tmp_path / "a.mp4", Clip(moving, seconds=100, size=(320, 180)))
     with pytest.raises(Transient, match="told to stop"):
@@ -195,7 +192,7 @@ def test_no_key_of_ours_is_in_the_process_that_decodes(tmp_path: Path, monkeypat
     seen: list[dict[str, str]] = []
     path = make(tmp_path / "a.mp4", Clip(moving, seconds=100, size=(320, 180)))
     rules = Sampling(max_gap_s=0.5)
-    take_apart(path, tmp_path / "out", rules, lambda done, _: seen.append(children()[0].environ()) if done == 1 else None)
+    take_apart(path, tmp_path / "out", rules, lambda done, _: seen.append(children(DECODER)[0].environ()) if done == 1 else None)
     assert seen
     assert not any("secret" in value for value in seen[0].values())
 
@@ -206,19 +203,19 @@ def test_a_decoder_waits_for_its_video_and_its_deadline_counts_from_then(tmp_pat
     with Decoder(Sampling(deadline_s=10)) as decoder:
         time.sleep(10.5)
         assert decoder.take_apart(path, tmp_path / "out").complete
-    assert not children()
+    assert not children(DECODER)
 
 
 def test_a_decoder_whose_video_never_comes_is_gone_with_its_block() -> None:
     with Decoder(Sampling()):
-        assert children()
-    assert not children()
+        assert children(DECODER)
+    assert not children(DECODER)
 
 
 def test_a_decoder_that_died_before_it_saw_its_video_says_nothing_against_that(tmp_path: Path) -> None:
     path = make(tmp_path / "a.mp4", Clip(moving, seconds=1))
     with Decoder(Sampling()) as decoder:
-        children()[0].kill()
+        children(DECODER)[0].kill()
         with pytest.raises(Transient, match=r"before it had seen it \(SIGKILL\)"):
             decoder.take_apart(path, tmp_path / "out")
 
@@ -227,7 +224,7 @@ def test_a_decoder_that_died_before_it_saw_its_video_says_nothing_against_that(t
 def test_the_process_leaves_when_the_one_that_started_it_is_killed(tmp_path: Path) -> None:
     path = make(tmp_path / "a.mp4", Clip(moving, seconds=200, size=(640, 360)))
     code = (
-        "import sys; from pathlib import Path; from pressroom.compliance.taking import Decoder, take_apart;"
+        "import sys; from pathlib import Path; from pressroom.compliance.taking import take_apart;"
         "from pressroom.compliance.sampling import Sampling;"
         "take_apart(Path(sys.argv[1]), Path(sys.argv[2]), Sampling(max_gap_s=0.01, min_gap_s=0), lambda *_: print('look', flush=True))"
     )

@@ -15,11 +15,15 @@ import dagster as dg
 import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
-from content_assets.partitions import DATE_TAG, SITE_TAG, key_of
+from content_assets.partitions import DATE_TAG, SITE_TAG, SITES, key_of
+from pressroom.records import Site
 from pressroom.settings import load_settings
+from pressroom.store.engine import Store
+from pressroom.store.sites import apply_site
 from simulators.openai import OpenAISimulator
 from tests.answers import answers
 from tests.processes import PROCESSES
+from tests.telling import Done
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,21 +43,9 @@ WORDS = ["best {}", "{} price", "how to clean a {}", "{} for beginners", "{} vs 
 KEYWORDS = "keyword,volume\n" + "".join(f"{word.format(topic)},{100 + len(topic) * len(word)}\n" for topic in TOPICS for word in WORDS)
 
 
-# Every command is a process of its own, as a person would start it; a fresh interpreter's imports are measured elsewhere.
-
-
-@dataclass
-class Done:
-    """How a command ended, and what it said."""
-
-    returncode: int | None
-    stdout: str
-    stderr: str
-
-
 @dataclass
 class Running:
-    """A command at work."""
+    """A command at work in a process of its own, as a person would start it; a fresh interpreter's imports are measured elsewhere."""
 
     process: ForkServerProcess
     out: Path
@@ -136,13 +128,6 @@ def desk(tmp_path: Path, environment: dict[str, str]) -> Callable[..., Desk]:
 
 
 @pytest.fixture
-def here(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What runs in this process reads the test's settings from the environment."""
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-
-
-@pytest.fixture
 def instance(tmp_path: Path, here: None) -> Iterator[dg.DagsterInstance]:
     """A Dagster instance of the test's own, in a folder that other processes can open."""
     (tmp_path / "instance").mkdir()
@@ -164,6 +149,14 @@ def inbox_file(name: str, content: str = KEYWORDS, *, site: str = "brew", age_s:
     path.write_text(content, encoding="utf-8")
     os.utime(path, (time.time() - age_s,) * 2)
     return path
+
+
+def add_sites(store: Store, instance: dg.DagsterInstance, *sites: Site) -> None:
+    """Sites that are applied, and that Dagster knows as partitions."""
+    with store.transaction() as session:
+        for site in sites:
+            apply_site(session, site)
+    instance.add_dynamic_partitions(SITES, [site.slug for site in sites])
 
 
 # A queued run knows the code location that will start it.

@@ -37,7 +37,7 @@ RED = (220, 30, 30)
 
 
 @pytest.fixture
-def hosted(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ReplicateSimulator]:
+def hosted(here: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ReplicateSimulator]:
     """All detectors by hosted models, simulated: they find what is painted, and count what they are asked."""
     table = tmp_path / "detectors.yaml"
     table.write_text("detectors: {transcript: {}, screen_text: {}}")

@@ -14,19 +14,12 @@ from pressroom.store.sites import apply_site
 from pressroom.store.tables import DueRow, ModelCallRow
 from resources.store import TRIGGER_TAG, StoreResource
 from schedules.daily_content import daily_content
-from tests.dagster.conftest import add_run, in_process, inbox_file, the_failure
+from tests.dagster.conftest import add_run, add_sites, in_process, inbox_file, the_failure
 from tests.samples import DAY, SITE
 
 AT_SIX = dt.datetime(2026, 11, 20, 6, tzinfo=dt.UTC)  # Lisbon is on UTC in November
 TOKYO = SITE.model_copy(update={"slug": "teahouse", "time_zone": "Asia/Tokyo"})
 DENVER = SITE.model_copy(update={"slug": "roastery", "time_zone": "America/Denver"})
-
-
-def add(store: Store, instance: dg.DagsterInstance, *sites: Site) -> None:
-    with store.transaction() as session:
-        for site in sites:
-            apply_site(session, site)
-    instance.add_dynamic_partitions(SITES, [site.slug for site in sites])
 
 
 def tick(instance: dg.DagsterInstance, at: dt.datetime) -> dict[tuple[str, str], dict[str, str]]:
@@ -37,7 +30,7 @@ def tick(instance: dg.DagsterInstance, at: dt.datetime) -> dict[tuple[str, str],
 
 
 def test_a_due_site_is_requested_for_its_own_date_and_marked_as_scheduled(instance: dg.DagsterInstance, store: Store) -> None:
-    add(store, instance, SITE)
+    add_sites(store, instance, SITE)
     assert tick(instance, AT_SIX - dt.timedelta(minutes=15)) == {}
     requested = tick(instance, AT_SIX)
     assert list(requested) == [("brew", "2026-11-20")]
@@ -45,7 +38,7 @@ def test_a_due_site_is_requested_for_its_own_date_and_marked_as_scheduled(instan
 
 
 def test_sites_around_the_world_are_due_at_their_own_six_with_their_own_date(instance: dg.DagsterInstance, store: Store) -> None:
-    add(store, instance, TOKYO, DENVER)
+    add_sites(store, instance, TOKYO, DENVER)
     at_six_in_tokyo = tick(instance, dt.datetime(2026, 11, 19, 21, tzinfo=dt.UTC))
     assert set(at_six_in_tokyo) == {("teahouse", "2026-11-20"), ("roastery", "2026-11-19")}, "in Denver it is 14:00 of the day before"
     assert list(tick(instance, dt.datetime(2026, 11, 20, 12, 45, tzinfo=dt.UTC))) == [("teahouse", "2026-11-20")]
@@ -53,7 +46,7 @@ def test_sites_around_the_world_are_due_at_their_own_six_with_their_own_date(ins
 
 
 def test_a_tick_after_downtime_requests_the_day_that_was_missed_once(instance: dg.DagsterInstance, store: Store) -> None:
-    add(store, instance, SITE)
+    add_sites(store, instance, SITE)
     late = dt.datetime(2026, 11, 20, 17, 30, tzinfo=dt.UTC)
     assert list(tick(instance, late)) == [("brew", "2026-11-20")]
     claim(store, SITE)
@@ -66,7 +59,7 @@ def claim(store: Store, site: Site) -> None:
 
 
 def test_a_day_that_is_claimed_is_left_alone_and_the_next_one_is_not(instance: dg.DagsterInstance, store: Store) -> None:
-    add(store, instance, SITE)
+    add_sites(store, instance, SITE)
     claim(store, SITE)
     assert tick(instance, AT_SIX) == {}
     assert list(tick(instance, AT_SIX + dt.timedelta(days=1))) == [("brew", "2026-11-21")]
@@ -77,14 +70,14 @@ def test_a_day_whose_run_is_queued_or_at_work_is_left_alone(
     instance: dg.DagsterInstance, store: Store, status: dg.DagsterRunStatus
 ) -> None:
     """Also a manual one: its answers are there when the next tick asks."""
-    add(store, instance, SITE)
+    add_sites(store, instance, SITE)
     add_run(instance, "daily_content", status)
     assert tick(instance, AT_SIX) == {}
 
 
 def test_a_site_that_is_switched_off_or_is_no_partition_yet_is_left_alone(instance: dg.DagsterInstance, store: Store) -> None:
     off = SITE.model_copy(update={"slug": "asleep", "automation": Automation(enabled=False)})
-    add(store, instance, off)
+    add_sites(store, instance, off)
     with store.transaction() as session:
         apply_site(session, SITE)
     assert tick(instance, AT_SIX) == {}
@@ -94,7 +87,7 @@ def test_a_site_that_is_switched_off_or_is_no_partition_yet_is_left_alone(instan
 
 def test_a_second_scheduled_run_of_a_day_is_blocked_before_it_asks_anything(instance: dg.DagsterInstance, store: Store) -> None:
     """A run key is no promise of once: two ticks may launch the same day. The second ends as blocked, without a retry."""
-    add(store, instance, SITE)
+    add_sites(store, instance, SITE)
     inbox_file("keywords.csv")
     job, scheduled = defs.resolve_job_def("daily_content"), {TRIGGER_TAG: "scheduled"}
     first = in_process(instance, job, tags=scheduled)

@@ -13,7 +13,6 @@ import sqlalchemy as sa
 from content_assets.partitions import SITES
 from definitions import defs
 from pressroom.planner.intake import inbox_of
-from pressroom.records import Site
 from pressroom.settings import Settings
 from pressroom.store.engine import Store
 from pressroom.store.locks import hold_site
@@ -25,7 +24,7 @@ from sensors.finished_content import finished_content
 from sensors.keyword_files import keyword_files
 from sensors.lost_runs import lost_runs
 from sensors.sites import sites
-from tests.dagster.conftest import add_run, in_process, inbox_file
+from tests.dagster.conftest import add_run, add_sites, in_process, inbox_file
 from tests.dagster.conftest import instance_in_memory as instance
 from tests.samples import DAY, SITE
 
@@ -57,13 +56,6 @@ class Sensor:
         return [(key["site"], key["date"]) for key in keys]
 
 
-def add(store: Store, instance: dg.DagsterInstance, *added: Site) -> None:
-    with store.transaction() as session:
-        for site in added:
-            apply_site(session, site)
-    instance.add_dynamic_partitions(SITES, [site.slug for site in added])
-
-
 # --- sites
 
 
@@ -90,7 +82,7 @@ def test_a_new_site_becomes_a_partition_and_none_is_ever_removed(instance: dg.Da
 def test_a_keyword_file_is_imported_once_for_the_sites_own_date(instance: dg.DagsterInstance, store: Store) -> None:
     kiritimati = SITE.model_copy(update={"slug": "island", "time_zone": "Pacific/Kiritimati"})
     pago_pago = SITE.model_copy(update={"slug": "harbour", "time_zone": "Pacific/Pago_Pago"})
-    add(store, instance, kiritimati, pago_pago)
+    add_sites(store, instance, kiritimati, pago_pago)
     inbox_file("keywords.csv", site="island")
     inbox_file("keywords.csv", site="harbour")
     sensor = Sensor(keyword_files, instance)
@@ -139,7 +131,7 @@ def test_an_import_moves_good_files_and_rejects_bad_ones_with_their_reasons(
     instance: dg.DagsterInstance, store: Store, settings: Settings
 ) -> None:
     """Good rows of a bad file are kept. A file that cannot be read at all turns the check red, not the run."""
-    add(store, instance, SITE)
+    add_sites(store, instance, SITE)
     inbox_file("good.csv", "keyword,volume\ncoffee grinder,900\nmoka pot,700\n")
     inbox_file("some.csv", "keyword,volume\ncold brew,300\n,50\n")
     inbox_file("none.csv", "price,volume\n3,4\n5,6\n")
@@ -198,7 +190,7 @@ def ago(seconds: float) -> dt.datetime:
     "event", [dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED], ids=lambda e: e.value
 )
 def test_a_content_run_gets_one_report_however_it_ended(instance: dg.DagsterInstance, store: Store, event: dg.DagsterEventType) -> None:
-    add(store, instance, SITE)
+    add_sites(store, instance, SITE)
     ended(instance, ago(90), site="of-another-database", event=event)
     sensor = Sensor(finished_content, instance)
     assert sensor.tick() == []
@@ -221,7 +213,7 @@ def reported(store: Store) -> None:
 
 def test_a_run_with_a_newer_report_wants_none(instance: dg.DagsterInstance, store: Store) -> None:
     """`pressroom run` makes the report itself."""
-    add(store, instance, SITE)
+    add_sites(store, instance, SITE)
     ended(instance, ago(60))
     reported(store)
     sensor = Sensor(finished_content, instance)
@@ -232,7 +224,7 @@ def test_a_run_with_a_newer_report_wants_none(instance: dg.DagsterInstance, stor
 @pytest.mark.long
 def test_a_tag_on_a_run_that_ended_long_ago_is_no_second_end(instance: dg.DagsterInstance, store: Store) -> None:
     """The retry daemon tags failed runs when it looks at them: for Dagster that is an update, and newer than the report."""
-    add(store, instance, SITE)
+    add_sites(store, instance, SITE)
     run_id = ended(instance, ago(60), event=dg.DagsterEventType.RUN_FAILURE)
     reported(store)
     sensor = Sensor(finished_content, instance)
@@ -245,7 +237,7 @@ def test_a_tag_on_a_run_that_ended_long_ago_is_no_second_end(instance: dg.Dagste
 
 def test_a_run_that_ended_a_moment_ago_is_left_to_the_next_tick(instance: dg.DagsterInstance, store: Store) -> None:
     """Its neighbour's end may carry an earlier moment and be written later: the cursor must not be past it."""
-    add(store, instance, *(SITE.model_copy(update={"slug": slug}) for slug in ("late", "early")))
+    add_sites(store, instance, *(SITE.model_copy(update={"slug": slug}) for slug in ("late", "early")))
     ended(instance, ago(1), site="late")
     sensor = Sensor(finished_content, instance)
     assert sensor.tick() == []
@@ -263,7 +255,7 @@ def test_many_runs_that_ended_at_once_all_get_their_report(
     """More than the hundred that a tick looks at, with one moment of many runs across the end of its look."""
     start = ago(3600)
     moments = [*range(alone), *[alone] * together, *range(alone + 1, alone + 1 + after)]
-    add(store, instance, *(SITE.model_copy(update={"slug": f"site-{number:03}"}) for number in range(len(moments))))
+    add_sites(store, instance, *(SITE.model_copy(update={"slug": f"site-{number:03}"}) for number in range(len(moments))))
     for number, moment in enumerate(moments):
         ended(instance, start + dt.timedelta(microseconds=moment), site=f"site-{number:03}")
     sensor = Sensor(finished_content, instance)
@@ -288,7 +280,7 @@ def status_of(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
 
 
 def test_a_run_whose_process_died_is_failed_by_the_second_tick_that_finds_its_site_free(instance: dg.DagsterInstance, store: Store) -> None:
-    add(store, instance, SITE)
+    add_sites(store, instance, SITE)
     died = started(instance, ago(600))
     sensor = Sensor(lost_runs, instance)
     sensor.tick()
@@ -302,7 +294,7 @@ def test_a_run_whose_process_died_is_failed_by_the_second_tick_that_finds_its_si
 
 def test_a_run_that_holds_its_site_or_is_young_is_let_be(instance: dg.DagsterInstance, store: Store) -> None:
     other = SITE.model_copy(update={"slug": "teahouse"})
-    add(store, instance, SITE, other)
+    add_sites(store, instance, SITE, other)
     holding, young = started(instance, ago(600)), started(instance, ago(30), site="teahouse")
     sensor = Sensor(lost_runs, instance)
     with hold_site(store, SITE.id, holding, wait_s=1, on_wait=print):

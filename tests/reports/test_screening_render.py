@@ -19,10 +19,9 @@ from pressroom.errors import BadInput
 from pressroom.records import Coverage, Evidence, Frame, Modality, Trigger
 from pressroom.reports import screening_render
 from pressroom.reports.screening import Cost, ScreeningReport, screening_report
+from pressroom.reports.screening_evidence import groups, pictures, quotes
 from pressroom.reports.screening_render import (
-    groups,
-    pictures,
-    quotes,
+    looked_at,
     render_screening_html,
     render_screening_markdown,
     render_screening_vtt,
@@ -427,9 +426,9 @@ def test_words_that_were_said_and_shown_are_told_so_and_stand_in_both_lanes() ->
 def test_sound_is_told_by_how_much_was_heard_and_not_by_looks() -> None:
     heard = Coverage(detector="transcript", state="analysed", seconds=120, of_s=120, largest_gap_s=0.0, looks=1)
     part = heard.model_copy(update={"seconds": 100.0, "largest_gap_s": 20.0})
-    assert screening_render._looked_at(heard) == ("analysed", "all 2:00 heard")
-    assert screening_render._looked_at(part) == ("in part", "1:40 of 2:00 heard; longest stretch not heard 20.0 s")
-    assert screening_render._looked_at(heard.model_copy(update={"detector": "nudity"})) == (
+    assert looked_at(heard) == ("analysed", "all 2:00 heard")
+    assert looked_at(part) == ("in part", "1:40 of 2:00 heard; longest stretch not heard 20.0 s")
+    assert looked_at(heard.model_copy(update={"detector": "nudity"})) == (
         "analysed",
         "2:00 of 2:00; largest gap 0.0 s; 1 look",
     )

@@ -18,9 +18,11 @@ from replicate.exceptions import ModelError, ReplicateError
 from replicate.webhook import InvalidSignatureError, Webhooks, WebhookSigningSecret
 
 from simulators.loopback import HttpReply, HttpRequest, LoopbackServer
-from simulators.replicate import SECRET, ReplicateSimulator, options
+from simulators.replicate import ReplicateSimulator
 from simulators.replicate_failures import Failure
+from simulators.replicate_options import options
 from simulators.replicate_predictions import seconds
+from simulators.replicate_webhooks import SECRET
 
 NSFW = "97116600cabd3037e5f22ca08ffcc33b92cfacebf7ccd3609e9c1d29e43d3a8d"
 DINO = "efd10a8ddc57ea28773327e881ce95e20cc1d734c589f7dd01d2036921ed78aa"

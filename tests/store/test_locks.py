@@ -79,7 +79,7 @@ def drop_lock_sessions(store: Store) -> None:
 
 
 def silent(line: str) -> None:
-    pass
+    """For those who wait unseen."""
 
 
 def test_a_site_is_held_by_one_run_and_free_afterwards(store: Store, site: uuid.UUID) -> None:
@@ -88,7 +88,7 @@ def test_a_site_is_held_by_one_run_and_free_afterwards(store: Store, site: uuid.
         assert site_holder(store, site) == "run-1"
         assert held.fence == 1
         with pytest.raises(SiteBusy, match="bike-shop is held by run run-1"), hold_site(store, site, "run-2", wait_s=0, on_wait=silent):
-            pass
+            pytest.fail("two runs hold one site")
     assert site_holder(store, site) is None
     with hold_site(store, site, "run-2", wait_s=0, on_wait=silent) as held:
         assert held.fence == 2, "every run that takes the site gets a higher fence"
@@ -105,13 +105,13 @@ def test_the_same_run_may_enter_its_site_again(store: Store, site: uuid.UUID) ->
 
 def test_a_waiting_run_is_told_who_holds_the_site_and_gets_it_when_it_is_free(store: Store, site: uuid.UUID) -> None:
     told: list[str] = []
+
+    def enter_and_leave() -> None:
+        with hold_site(store, site, "run-2", wait_s=10, on_wait=told.append):
+            told.append("entered")
+
+    waiter = threading.Thread(target=enter_and_leave)
     with hold_site(store, site, "run-1", wait_s=0, on_wait=silent):
-        waiter = threading.Thread(target=lambda: enter_and_leave(told))
-
-        def enter_and_leave(told: list[str]) -> None:
-            with hold_site(store, site, "run-2", wait_s=10, on_wait=told.append):
-                told.append("entered")
-
         waiter.start()
         time.sleep(0.3)
         assert len(told) == 1
@@ -122,7 +122,7 @@ def test_a_waiting_run_is_told_who_holds_the_site_and_gets_it_when_it_is_free(st
 
 def test_an_unknown_site_cannot_be_held(store: Store) -> None:
     with pytest.raises(BadInput, match="no site"), hold_site(store, uuid.uuid4(), "run-1", wait_s=0, on_wait=silent):
-        pass
+        pytest.fail("a run holds what is not there")
 
 
 def test_a_run_whose_lock_was_dropped_goes_on_when_nobody_took_its_site(store: Store, site: uuid.UUID) -> None:
@@ -146,7 +146,7 @@ def test_a_run_whose_site_was_taken_writes_nothing_more(store: Store, site: uuid
             with second.transaction() as session:
                 assert session.scalars(sa.select(AccountRow.slug).where(AccountRow.slug == "x")).all() == []
         with pytest.raises(LostSite), first.transaction():
-            pass
+            pytest.fail("a run that lost its site could write once the other had ended")
     assert site_holder(store, site) is None
 
 
@@ -173,7 +173,7 @@ def test_a_run_that_takes_over_waits_for_the_write_in_flight(store: Store, site:
             time.sleep(0.01)
         assert order == ["written", "taken"]
         with pytest.raises(LostSite), held.transaction():
-            pass
+            pytest.fail("a run that lost its site could write")
         taken.set()
         thread.join(5)
 
@@ -266,7 +266,7 @@ def test_a_run_whose_video_lock_was_dropped_soon_holds_its_video_again(store: St
             assert time.monotonic() - begin < 10
             time.sleep(0.02)
         with pytest.raises(VideoBusy), hold_video(store, video, "2026-11-20.brew.film", wait_s=0, on_wait=silent):
-            pass
+            pytest.fail("two runs hold one video")
     assert not is_video_held(store, video)
 
 

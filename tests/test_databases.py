@@ -1,5 +1,7 @@
 """What the other tests rest on: a database that has served a test is empty, its own, and whole."""
 
+from collections.abc import Iterator
+
 import psycopg
 import pytest
 
@@ -8,8 +10,10 @@ from tests.databases import Databases
 
 
 @pytest.fixture
-def databases(server: str) -> Databases:
-    return Databases(lambda name: plain(server, name))
+def databases(server: str) -> Iterator[Databases]:
+    made = Databases(lambda name: plain(server, name))
+    yield made
+    made.close()
 
 
 def opened(server: str, name: str) -> psycopg.Connection[tuple[object, ...]]:
