@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from pydantic import JsonValue, SecretStr
 
 from pressroom.errors import BadInput, Permanent, PressroomError, Throttled, Transient
-from pressroom.llm.urls import is_url
+from pressroom.llm.urls import is_url, why_lost
 
 if TYPE_CHECKING:
     import ssl
@@ -134,8 +134,7 @@ class ReplicateAccount:
                     if len(content) > MOST_BYTES:
                         raise Transient(f"{self.where} sent more than {MOST_BYTES:,} bytes for one answer")
         except (aiohttp.ClientError, TimeoutError) as error:
-            kind = type(error).__name__
-            raise Transient(f"{self.where} cannot be reached or broke off ({kind}); REPLICATE_BASE_URL says where") from None
+            raise Transient(f"{self.where} cannot be reached or broke off ({why_lost(error)}); REPLICATE_BASE_URL says where") from None
         if response.status >= 300:
             raise self._explained(response.status, response.headers, bytes(content), about)
         return self._document(bytes(content)), response.headers

@@ -120,6 +120,7 @@ class Exchange:
         self._reserved = 0  # calls in flight with money set aside
         self._settled = asyncio.Event()
         self._leftovers: set[asyncio.Task[Any]] = set()
+        self._stand_ins: set[tuple[str, str]] = set()
 
     def gateway(self, scope: Scope, tally: Tally | None = None) -> "Gateway":
         """The gateway of one asset. All gateways of an exchange share its limits and its budget."""
@@ -186,8 +187,14 @@ class Exchange:
             except (Transient, Permanent) as error:
                 if number == len(calls) or isinstance(error, NotBooked | BadInput):
                     raise
-                log.warning("%s does not answer, %s stands in: %s", call.provider.model, calls[number].provider.model, error)
+                self._say_who_stands_in(call.provider.model, calls[number].provider.model, error)
         raise AssertionError("a route has a provider")
+
+    def _say_who_stands_in(self, model: str, other: str, error: Exception) -> None:
+        """Once for all calls: an endpoint that is away is away for hundreds."""
+        level = logging.DEBUG if (model, other) in self._stand_ins else logging.WARNING
+        self._stand_ins.add((model, other))
+        log.log(level, "%s does not answer, %s stands in: %s", model, other, error)
 
     def _call(self, request: Request[T], provider: Provider, route: Route, scope: Scope, tally: Tally) -> "_Call[T]":
         filled = dataclasses.replace(

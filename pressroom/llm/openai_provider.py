@@ -26,7 +26,7 @@ from pressroom.llm.pace import Quota
 from pressroom.llm.prices import price_of
 from pressroom.llm.schema import strict_schema
 from pressroom.llm.types import Outcome, Quotas, RawAnswer, Request, T, Ticket
-from pressroom.llm.urls import is_url, without_login
+from pressroom.llm.urls import is_url, why_lost, without_login
 from pressroom.records import Usage
 
 if TYPE_CHECKING:
@@ -190,8 +190,8 @@ class OpenAIProvider:
         except openai.APIStatusError as error:
             raise self._explained(error, request) from None
         except (openai.APIConnectionError, httpx2.RequestError) as error:
-            cause, where = error.__cause__ or error, self._named("OPENAI_BASE_URL")
-            raise Transient(f"{self._where} cannot be reached or broke off ({type(cause).__name__}); {where} says where") from None
+            where = self._named("OPENAI_BASE_URL")
+            raise Transient(f"{self._where} cannot be reached or broke off ({why_lost(error)}); {where} says where") from None
 
     def _document(self, content: bytes) -> dict[str, JsonValue]:
         try:
@@ -250,7 +250,10 @@ class OpenAIProvider:
 
     def _named(self, *settings: str) -> str:
         """Settings as messages name them: those of a provider of the user's own stand in the table of models."""
-        return " or ".join(settings) if self.name == "openai" else f"the provider {self.name} in PRESSROOM_MODELS"
+        if self.name != "openai":
+            return f"the provider {self.name} in PRESSROOM_MODELS"
+        *others, last = settings
+        return f"{', '.join(others)} or {last}" if others else last
 
     def _limit(self, request: Request[T]) -> int | None:
         limit = request.max_output_tokens
@@ -316,7 +319,7 @@ class OpenAIProvider:
         # Any 16 letters in a row out of the prompt count as quoting it.
         asked = request.instructions + request.input
         quoted = any(said[start : start + 16] in asked for start in range(max(1, len(said) - 15)))
-        return "" if not said or secret or quoted else f": {said}"
+        return "" if not said or secret or quoted else f": {said.rstrip('.')}"
 
 
 def _as_they_are(parameters: dict[str, Any]) -> dict[str, Any]:

@@ -25,3 +25,14 @@ def without_login(url: str) -> tuple[str, tuple[str, str] | None]:
         return url, None
     bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     return bare, (unquote(parts.username), unquote(parts.password or ""))
+
+
+def why_lost(error: BaseException) -> str:
+    """What an HTTP client's error came from, as the name of the system's own where there is one: clients wrap it in up to four of theirs,
+    the outermost of which may say that a refused connection took too long."""
+    found, inner = error.__cause__ or error, error
+    while cause := inner.__cause__ or inner.__context__:
+        inner = cause
+        if isinstance(inner, OSError):
+            found = inner
+    return type(found).__name__

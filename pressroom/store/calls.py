@@ -180,7 +180,7 @@ class Ledger:
             if free:
                 claims = self._store.each_alone(lambda database: self._claim(database, free))
         finally:
-            self._done(*(key for key in free if not isinstance(claims.get(key), Ours)))
+            self.let_go(*(key for key in free if not isinstance(claims.get(key), Ours)))
         # Of two of the same, the first one's it is.
         return [claims.pop(entry.request_hash, "busy") for entry in entries]
 
@@ -207,7 +207,7 @@ class Ledger:
                 for bill in bills
             ]
         finally:
-            self._done(*(bill.request_hash for bill in bills))
+            self.let_go(*(bill.request_hash for bill in bills))
 
     def fail(self, request_hash: str, error: str, *, attempts: int) -> None:
         """Says that no answer came, and why; whoever asks next asks anew."""
@@ -215,13 +215,10 @@ class Ledger:
         try:
             self._store.each_alone(lambda database: database.execute(_FAIL, values))
         finally:
-            self._done(request_hash)
+            self.let_go(request_hash)
 
-    def let_go(self, request_hash: str) -> None:
-        """Says that the call went out with a batch: what becomes of it is no longer this ledger's to say."""
-        self._done(request_hash)
-
-    def _done(self, *request_hashes: str) -> None:
+    def let_go(self, *request_hashes: str) -> None:
+        """Says that calls are in work no more: what becomes of those that went out with a batch is no longer this ledger's to say."""
         with self._mutex:
             self._in_work.difference_update(request_hashes)
 

@@ -252,7 +252,7 @@ def test_the_proxy_of_the_environment_is_used_and_a_netrc_is_not(
     with pytest.raises(Missing):  # the simulator is asked for a URL of another host, which it does not know
         asyncio.run(look())
     monkeypatch.setenv("no_proxy", "replicate.invalid")
-    with pytest.raises(Transient, match="cannot be reached"):
+    with pytest.raises(Transient, match=r"cannot be reached or broke off \(gaierror\)"):
         asyncio.run(look())
 
 
@@ -363,6 +363,6 @@ def test_ids_that_are_booked_at_a_kill_are_looked_at_and_none_is_created_again(
 def test_an_endpoint_that_is_not_there_is_named_by_its_setting(store: Store, frame: Media) -> None:
     with (
         detectors_of(store, "http://127.0.0.1:9", one_model("nudity"), tries=1) as runners,
-        pytest.raises(Transient, match=r"Replicate at 127\.0\.0\.1:9 cannot be reached .* REPLICATE_BASE_URL"),
+        pytest.raises(Transient, match=r"Replicate at 127\.0\.0\.1:9 cannot be reached .*\(ConnectionRefusedError\); REPLICATE_BASE_URL"),
     ):
         detect(runners["nudity"], frame)

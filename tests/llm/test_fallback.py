@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -16,7 +17,7 @@ from pressroom.llm.models import OneRoute
 from pressroom.llm.offline_provider import OfflineProvider
 from pressroom.llm.openai_provider import OpenAIProvider
 from pressroom.llm.pace import FAILING_FOR_S, FAILURES
-from pressroom.llm.types import Provider, Request, Scope
+from pressroom.llm.types import Answer, Provider, Request, Scope
 from pressroom.store.calls import Bill, Booked, Claim, Entry, Ledger
 from pressroom.store.engine import Store
 from pressroom.store.tables import ModelCallRow
@@ -76,6 +77,19 @@ def test_another_model_stands_in_and_a_warning_names_both(
     (warning,) = [record.getMessage() for record in caplog.records if record.name == "pressroom.llm.gateway"]
     assert warning.startswith(f"{FIRST} does not answer, {SECOND} stands in: ")
     assert KEY not in warning
+
+
+def test_that_a_model_stands_in_is_said_once_for_all_calls(
+    scope: Scope, simulator: OpenAISimulator, both: MakeExchange, ask_for: MakeRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    simulator.fail("404", times=None)
+    gateway = both().gateway(scope)
+
+    async def ask_all() -> list[Answer[Any]]:
+        return await asyncio.gather(*(gateway.ask(ask_for(f"tide {number}")) for number in range(5)))
+
+    assert {answer.model for answer in asyncio.run(ask_all())} == {SECOND}
+    assert len([record for record in caplog.records if record.levelno >= logging.WARNING]) == 1
 
 
 def test_its_answer_is_replayed_although_the_first_is_back(

@@ -78,6 +78,7 @@ def test_a_server_that_is_not_there_is_transient_and_its_url_is_shown_without_a_
     assert isinstance(error, Transient)
     assert "OPENAI_BASE_URL" in str(error)
     assert "127.0.0.1:9" in str(error)
+    assert "(ConnectionRefusedError)" in str(error), "each of four libraries has a name of its own for it"
     assert "hunter2" not in str(error)
 
 
@@ -115,7 +116,7 @@ def test_what_the_endpoint_says_is_repeated_unless_it_quotes_the_prompt(simulato
     simulator.fail("400")
     simulator.fail("echo")
     plain, quoting = (error_of(provider(simulator.base_url), ask_for("the drowned bell of Brannock")) for _ in range(2))
-    assert "Invalid value for a parameter." in str(plain)
+    assert ": Invalid value for a parameter; check PRESSROOM_LLM_MODEL" in str(plain)
     assert "invalid_value" in str(quoting)
     assert "drowned" not in str(quoting)
 
