@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from bench import parts
 from bench.demo import EMPTY
@@ -97,8 +98,18 @@ async def first_call(exchange: Exchange) -> None:
     await exchange.gateway(Scope(SITE.account_id, SITE.id, run_id="bench", generation="first")).ask(parts.draft_requests(1)[0])
 
 
-def days(folder: Path, store: Store, base_url: str) -> tuple[list[float], list[float]]:
-    """Seconds of each whole `pressroom run`, and of the drafts step in it. A day of another site has warmed the files before."""
+class Day(NamedTuple):
+    """Seconds of a `pressroom run`: from its start to the end of the run of daily_content, to its own end, and of the drafts step."""
+
+    content: float
+    whole: float
+    step: float
+
+
+def days(folder: Path, store: Store, base_url: str) -> list[Day]:
+    """What each day took. One of another site has warmed the files before."""
+    from dagster import DagsterInstance, RunsFilter
+
     (folder / "dagster.yaml").write_text((parts.ROOT / "dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     (folder / "keywords.csv").write_text(KEYWORDS, encoding="utf-8")
     environment = parts.environment(PRESSROOM_HOME=str(folder), OPENAI_BASE_URL=base_url)
@@ -110,16 +121,19 @@ def days(folder: Path, store: Store, base_url: str) -> tuple[list[float], list[f
             raise SystemExit(f"bench.{NAME}: pressroom {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout
 
-    walls, steps = [], []
+    timed = []
     for slug in ("warm-up", *(f"brew-{number}" for number in range(ROUNDS))):
         (folder / "site.yaml").write_text(SITE_FILE.format(slug=slug), encoding="utf-8")
         pressroom("site", "apply", "site.yaml")
-        begin = time.perf_counter()
+        begin = time.time()
         document = json.loads(pressroom("run", slug, "--date", str(DAY), "--keywords", "keywords.csv", "--json"))
-        walls.append(time.perf_counter() - begin)
+        whole = time.time() - begin
         assert document["calls"]["paid"] == 1 + len(work()), "a call more than one for the ideas and one for each draft is a second round"
-        steps.append(drafts_step(store, document["run_id"]))
-    return walls[1:], steps[1:]
+        with DagsterInstance.from_config(str(folder)) as instance:
+            (record,) = instance.get_run_records(RunsFilter(run_ids=[document["run_id"]]))
+        assert record.end_time
+        timed.append(Day(record.end_time - begin, whole, drafts_step(store, document["run_id"])))
+    return timed[1:]
 
 
 def drafts_step(store: Store, run_id: str) -> float:
@@ -145,10 +159,10 @@ def main() -> None:
     with parts.home() as home, parts.store_in(home) as store, parts.endpoint(LATENCY_S) as endpoint:
         prepare(store)
         seconds, rounds = step(store, endpoint.base_url)
-        walls, steps = days(home, store, endpoint.base_url)
+        timed = days(home, store, endpoint.base_url)
         nothing, dagster, ours, empty = cold(home, "pass", "import dagster", "import definitions", EMPTY)
     path = LATENCY_S * rounds
-    for name, times in (("write_drafts", seconds), ("the drafts step inside a run", steps)):
+    for name, times in (("write_drafts", seconds), ("the drafts step inside a run", [day.step for day in timed])):
         best, median = min(times), statistics.median(times)
         parts.line(
             NAME,
@@ -157,14 +171,16 @@ def main() -> None:
             target=f"≤ {MOST_RATIO:.2f} ×",
             met=median / path <= MOST_RATIO,
         )
-    best, path = min(walls), 2 * LATENCY_S
+    best, median = min(day.content for day in timed), statistics.median(day.content for day in timed)
+    path, whole = 2 * LATENCY_S, min(day.whole for day in timed)
     parts.line(
         NAME,
-        f"pressroom run, {IDEAS} ideas and {len(work())} drafts: {best:.1f} s, median {statistics.median(walls):.1f}",
+        f"daily_content, {IDEAS} ideas and {len(work())} drafts, from the start of its process: {best:.1f} s, median {median:.1f}",
         f"{best / path:.2f} × the critical path of {path:g} s, {best - path:.1f} s beside it",
         target=f"≤ {MOST_BESIDE_S:g} s beside it",
         met=best - path <= MOST_BESIDE_S,
     )
+    parts.line(NAME, f"pressroom run, with the report's own run: {whole:.1f} s", f"{whole - path:.1f} s beside the critical path")
     parts.line(
         NAME,
         f"of that before any work: Python {nothing:.1f} s, the import of dagster {dagster - nothing:.1f} s, of the definitions after it"

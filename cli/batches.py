@@ -24,7 +24,7 @@ def batches(context: typer.Context, json: JsonFlag = False) -> None:
     """Lists the open batches, and those of the last seven days, with what their endpoints say of them."""
     if context.invoked_subcommand:
         return
-    from cli.opening import open_known_store
+    from cli.opening import open_desk
     from pressroom.llm.batches import Collection, look
     from pressroom.llm.models import model_routes
     from pressroom.records import stable_id
@@ -32,7 +32,7 @@ def batches(context: typer.Context, json: JsonFlag = False) -> None:
     from pressroom.store.batches import known_batches
 
     settings, since = load_settings(), dt.datetime.now(dt.UTC) - RECENT
-    with open_known_store(settings) as store:
+    with open_desk(settings) as store:
         with store.transaction() as session:
             known = known_batches(session, stable_id("account", settings.account), closed_since=since)
         waits = any(batch.is_open for batch in known)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from cli.days import day_of, month_of
 from cli.output import JsonFlag, emit, out, printable
 from pressroom.errors import BadInput
 
@@ -16,10 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.text import Text
-    from sqlalchemy.orm import Session
 
-    from pressroom.records import Site
-    from pressroom.settings import Settings
     from pressroom.store.costs import Cost, Costs
 
 By = Literal["site", "asset", "model", "day", "month", "run", "item", "purpose", "prompt"]
@@ -50,22 +48,23 @@ def costs(
     json: JsonFlag = False,
 ) -> None:
     """Shows what the models cost. A call counts on the day of its answer in UTC; replayed answers are free and not counted."""
-    from cli.opening import open_known_store
+    from cli.opening import open_desk
     from pressroom.records import stable_id
     from pressroom.settings import load_settings
     from pressroom.store.costs import costs as add_up
+    from pressroom.store.sites import site_by_slug
 
     first, last = period(month, since, until, today=dt.datetime.now(dt.UTC).date())
     settings = load_settings()
-    with open_known_store(settings) as store, store.transaction() as session:
-        site_id = _site(session, settings, site).id if site else None
+    with open_desk(settings) as store, store.transaction() as session:
+        site_id = site_by_slug(session, site, account=settings.account).id if site else None
         of_period = partial(add_up, session, account_id=stable_id("account", settings.account), since=first, until=last, site_id=site_id)
         found = of_period(by=by)
         by_model = of_period(by="model") if found.total.unpriced and not json else None
     if json:
         emit(_document(found))
     elif found.rows:
-        _show(found, list(_without_cost(by_model, settings.prices)) if by_model else [])
+        _show(found, [*_without_answer(found), *(_without_cost(by_model, settings.prices) if by_model else ())])
     else:
         whose = f" for {site}" if site else ""
         out.print(f"No model was asked{whose} from {first} to {last} (UTC): nothing was spent.", highlight=False, soft_wrap=True)
@@ -76,35 +75,19 @@ def period(month: str | None, since: str | None, until: str | None, *, today: dt
     if month and (since or until):
         raise BadInput("--month: not together with --since or --until; give a month, or a first and a last day")
     if not since and not until:
-        start = _day("--month", month, "%Y-%m", "YYYY-MM") if month else today.replace(day=1)
+        start = month_of("--month", month) if month else today.replace(day=1)
         return start, _end_of_month(start)
-    last = _day("--until", until) if until else today
-    first = _day("--since", since) if since else last.replace(day=1)
+    last = day_of("--until", until) if until else today
+    first = day_of("--since", since) if since else last.replace(day=1)
     if first > last:
         raise BadInput(f"--since {first}: is after {f'--until {last}' if until else f'today, which is {last} in UTC'}")
     return first, last
-
-
-def _day(option: str, text: str, form: str = "%Y-%m-%d", expected: str = "YYYY-MM-DD") -> dt.date:
-    try:
-        return dt.datetime.strptime(text, form).replace(tzinfo=dt.UTC).date()
-    except ValueError:
-        raise BadInput(f"{option} {text}: no {'month' if form == '%Y-%m' else 'date'}; expected {expected}") from None
 
 
 def _end_of_month(day: dt.date) -> dt.date:
     import calendar
 
     return day.replace(day=calendar.monthrange(day.year, day.month)[1])
-
-
-def _site(session: "Session", settings: "Settings", slug: str) -> "Site":
-    from pressroom.store.sites import site_by_slug
-
-    site = site_by_slug(session, slug)
-    if site.account != settings.account:
-        raise BadInput(f"site '{slug}' belongs to the account '{site.account}'; PRESSROOM_ACCOUNT is '{settings.account}'")
-    return site
 
 
 def _document(found: "Costs") -> dict[str, Any]:
@@ -165,6 +148,15 @@ def _bar(row: "Cost", total: "Cost", cells: int) -> "Text":
 
     share = round(cells * row.cost_usd / total.cost_usd) if total.cost_usd else 0
     return Text.assemble(("█" * share, "green"), ("░" * (cells - share), "bright_black"))
+
+
+def _without_answer(found: "Costs") -> "Iterator[str]":
+    """That calls without an answer are no loss, and where to see which they were."""
+    from pressroom.wording import some
+
+    if found.total.failed:
+        which = "" if found.by == "item" else "; --by item tells which"
+        yield f"{some(found.total.failed, 'call')} got no answer and cost nothing{which}"
 
 
 def _without_cost(by_model: "Costs", prices: "Path | None") -> "Iterator[str]":

@@ -16,12 +16,14 @@ def demo(json: JsonFlag = False) -> None:
     from cli.executing import RunFailed, dagster_instance, progress
     from cli.run import run_day, show_days
     from pressroom.accounts.sites import read_sites
+    from pressroom.llm.models import model_routes
     from pressroom.objects.opening import open_objects
     from pressroom.settings import load_settings
     from pressroom.store.engine import open_store
     from pressroom.store.sites import apply_site
 
     settings = load_settings()
+    model_routes(settings)  # a missing key, a wrong table or URL is said before anything starts
     sites = read_sites(sorted((EXAMPLES / "sites").glob("*.yaml")))
     if not sites:
         raise BadInput(f"no example sites in {EXAMPLES.absolute() / 'sites'}: run the demo in the project's folder")

@@ -11,6 +11,8 @@ import typer
 from cli.output import JsonFlag, emit, out
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from pressroom.llm.types import Purpose
     from pressroom.settings import Settings
 
@@ -31,6 +33,22 @@ class Finding:
     state: Literal["ok", "warning", "problem"]
     found: str
     advice: str = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """An endpoint, and where its URL, its secret and its models are set, as advice calls these. `has_secret`: there is one to send."""
+
+    name: str
+    base: str
+    url: str
+    secret: str
+    model: str = ""
+    has_secret: bool = True
+
+    @property
+    def where(self) -> str:
+        return _without_login(self.base)
 
 
 def doctor(json: JsonFlag = False) -> None:
@@ -142,22 +160,23 @@ def _detectors(settings: "Settings") -> Iterator[Finding]:
 
 
 def _database(settings: "Settings") -> Iterator[Finding]:
-    from sqlalchemy import func, select, text
+    from sqlalchemy import text
 
     from pressroom.errors import PressroomError
     from pressroom.llm.pace import open_circuits
     from pressroom.store import migrate
     from pressroom.store.engine import connect
     from pressroom.store.lanes import lane_states
-    from pressroom.store.tables import SiteRow
+    from pressroom.store.sites import all_sites
 
     try:
         with connect(settings) as store, store.transaction() as session:
             version = str(session.scalar(text("SHOW server_version"))).split()[0]
             vector = session.scalar(text("SELECT default_version FROM pg_available_extensions WHERE name = 'vector'"))
             revision, newest = migrate.current(store), migrate.newest()
-            sites = session.scalar(select(func.count()).select_from(SiteRow)) if revision == newest else 0
+            sites = len(all_sites(session, account=settings.account)) if revision == newest else 0
             left_alone = open_circuits(*lane_states(session)) if revision == newest else []
+            stranger = _stranger(session, settings.account) if revision == newest else ""
     except PressroomError as error:
         advice = "start it, or correct PRESSROOM_DATABASE_URL" if settings.database_url else "see the log, or set PRESSROOM_DATABASE_URL"
         yield Finding("database", "problem", str(error), advice)
@@ -175,10 +194,24 @@ def _database(settings: "Settings") -> Iterator[Finding]:
         yield Finding("migrations", "warning", f"revision {revision or 'none'}, newest is {newest}", "pressroom db migrate")
     for name in left_alone:
         yield Finding("pace", "warning", f"{name} failed again and again: it is left alone for now", "wait; one answer opens it again")
-    if sites:
+    if stranger:
+        yield Finding("account", "problem", stranger, "correct PRESSROOM_ACCOUNT")
+    elif sites:
         yield Finding("sites", "ok", str(sites))
     else:
         yield Finding("sites", "warning", "none", "pressroom site apply examples/sites/*.yaml")
+
+
+def _stranger(session: "Session", account: str) -> str:
+    """What is wrong with an account that does not exist."""
+    from pressroom.errors import BadInput
+    from pressroom.store.accounts import check_account
+
+    try:
+        check_account(session, account)
+    except BadInput as error:
+        return str(error)
+    return ""
 
 
 def _addresses(settings: "Settings") -> Iterator[Finding]:
@@ -195,7 +228,7 @@ def _addresses(settings: "Settings") -> Iterator[Finding]:
 def _models(settings: "Settings") -> Iterator[Finding]:
     """Who writes: each endpoint that the content line can ask, with its models."""
     from pressroom.errors import PressroomError
-    from pressroom.llm.models import model_routes
+    from pressroom.llm.models import model_routes, model_table
     from pressroom.llm.openai_provider import OpenAIProvider
     from pressroom.llm.prices import price_of
 
@@ -205,12 +238,12 @@ def _models(settings: "Settings") -> Iterator[Finding]:
         yield Finding("model", "problem", str(error), "set OPENAI_API_KEY")
         return
     try:
-        routes = model_routes(settings)
+        routes, table = model_routes(settings), model_table(settings.models)
     except PressroomError as error:
         yield Finding("model", "problem", str(error), "correct that file or setting")
         return
     if kind == "offline":
-        offline = "offline: texts are composed on this machine, for demos and tests; OPENAI_API_KEY brings a real model"
+        offline = "offline: texts are composed on this machine, for demos and tests; OPENAI_API_KEY or OPENAI_BASE_URL brings a real model"
         yield Finding("model", "ok", offline)
         return
     asked: dict[tuple[str, str], list[OpenAIProvider]] = {}
@@ -220,7 +253,13 @@ def _models(settings: "Settings") -> Iterator[Finding]:
                 asked[provider.name, provider.base_url].append(provider)
     for (name, url), providers in asked.items():
         models = list(dict.fromkeys(provider.model for provider in providers))
-        yield _endpoint("model" if name == "openai" else f"model ({name})", url, providers[0].key.get_secret_value(), models)
+        if own := table.providers.get(name):
+            of_it = f"of the provider {name} in PRESSROOM_MODELS"
+            at = Place(f"model ({name})", url, f"base_url {of_it}", own.key or f"key {of_it}", f"model {of_it}", own.key is not None)
+        else:
+            has_key, model = settings.openai_api_key is not None, "PRESSROOM_LLM_MODEL or PRESSROOM_MODELS"
+            at = Place("model", url, "OPENAI_BASE_URL", "OPENAI_API_KEY", model, has_key)
+        yield _endpoint(at, providers[0].key.get_secret_value(), models)
         for model in models:
             if (price := price_of(model, path=settings.prices)) and price.ends:
                 yield ending(model, price.ends, dt.datetime.now(dt.UTC).date())
@@ -238,17 +277,15 @@ def ending(model: str, ends: dt.date, today: dt.date) -> Finding:
     return Finding("model's end", "warning", found, advice) if left <= ENDS_SOON_DAYS else Finding("model's end", "ok", found)
 
 
-def _endpoint(name: str, base: str, key: str, models: list[str]) -> Finding:
+def _endpoint(at: Place, key: str, models: list[str]) -> Finding:
     """Asks the endpoint for its models, which costs nothing."""
-    where = _without_login(base)
     try:
-        listed = {entry.get("id") for entry in _asked(f"{base.rstrip('/')}/models", key).get("data", [])}
+        listed = {entry.get("id") for entry in _asked(f"{at.base.rstrip('/')}/models", key).get("data", [])}
     except UNANSWERED as error:
-        return _unanswered(name, where, error, "OPENAI", secret="key", question="models", form="check that OPENAI_BASE_URL ends in /v1")
+        return _unanswered(at, error, secret="key", question="models", form=f"check that {at.url} ends in /v1")
     if missing := [model for model in models if listed and model not in listed]:
-        advice = "set PRESSROOM_LLM_MODEL or PRESSROOM_MODELS to what it has"
-        return Finding(name, "warning", f"{where} does not list {', '.join(missing)}", advice)
-    return Finding(name, "ok", f"{', '.join(models)} at {where}, key set")
+        return Finding(at.name, "warning", f"{at.where} does not list {', '.join(missing)}", f"set {at.model} to what it has")
+    return Finding(at.name, "ok", f"{', '.join(models)} at {at.where}, {'key set' if at.has_secret else 'without a key'}")
 
 
 def _hosted(settings: "Settings") -> Iterator[Finding]:
@@ -263,13 +300,13 @@ def _hosted(settings: "Settings") -> Iterator[Finding]:
         return
     if not is_asked or token is None:
         return
-    name, where = "hosted detectors", _without_login(base)
+    at = Place("hosted detectors", base, "REPLICATE_BASE_URL", "REPLICATE_API_TOKEN")
     try:
         user = _asked(f"{base.rstrip('/').removesuffix('/v1')}/v1/account", token.get_secret_value())["username"]
     except UNANSWERED as error:
-        yield _unanswered(name, where, error, "REPLICATE", secret="token", question="account", form="check REPLICATE_BASE_URL")
+        yield _unanswered(at, error, secret="token", question="account", form="check REPLICATE_BASE_URL")
     else:
-        yield Finding(name, "ok", f"reachable at {where}, token of {user}")
+        yield Finding(at.name, "ok", f"reachable at {at.where}, token of {user}")
 
 
 def _asked(url: str, key: str) -> Any:
@@ -290,20 +327,22 @@ def _asked(url: str, key: str) -> Any:
         raise ValueError("what is there speaks no HTTP") from error
 
 
-def _unanswered(name: str, where: str, error: Exception, service: str, *, secret: str, question: str, form: str) -> Finding:
+def _unanswered(at: Place, error: Exception, *, secret: str, question: str, form: str) -> Finding:
     """An endpoint refuses the key, answers otherwise than hoped, or not at all: which of them, and what to do. `form` mends a URL."""
     from urllib.error import HTTPError
 
     if isinstance(error, HTTPError):
+        if error.code in (401, 403) and not at.has_secret:
+            return Finding(at.name, "problem", f"{at.where} wants a {secret} ({error.code})", f"set {at.secret}")
         if error.code in (401, 403):
-            return Finding(name, "problem", f"{where} refuses the {secret} ({error.code})", f"correct {service}_API_{secret.upper()}")
-        found = f"{where} answers {error.code} to the question for its {question}"
-        return Finding(name, "warning", found, f"try it, it may work; else {form}")
+            return Finding(at.name, "problem", f"{at.where} refuses the {secret} ({error.code})", f"correct {at.secret}")
+        found = f"{at.where} answers {error.code} to the question for its {question}"
+        return Finding(at.name, "warning", found, f"try it, it may work; else {form}")
     if isinstance(error, OSError):
         reason = getattr(error, "reason", error)
-        advice = f"correct {service}_BASE_URL, or look at the network"
-        return Finding(name, "problem", f"{where} cannot be reached: it does not answer ({reason})", advice)
-    return Finding(name, "warning", f"{where} does not tell its {question} in the usual form", form)
+        advice = f"correct {at.url}, or look at the network"
+        return Finding(at.name, "problem", f"{at.where} cannot be reached: it does not answer ({reason})", advice)
+    return Finding(at.name, "warning", f"{at.where} does not tell its {question} in the usual form", form)
 
 
 def _dagster(settings: "Settings") -> Finding:

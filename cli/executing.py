@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli.output import err
+from pressroom import errors
 from pressroom.errors import BadInput, PressroomError
 
 if TYPE_CHECKING:
-    from dagster import AssetKey, DagsterInstance
+    from dagster import AssetKey, DagsterEvent, DagsterInstance
 
     from pressroom.records import Site
     from pressroom.store.engine import Store
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended. `problem` is the first step's error in one line, `exit_code` what a command should end with."""
+    """How a run ended. `problem` is the error of the first step, or of what no step could begin without, in one line; `exit_code` is what a
+    command should end with."""
 
     run_id: str
     ok: bool
@@ -138,7 +140,18 @@ def _cause(result: Any) -> tuple[str, int]:
         if failure and failure.error:
             error = failure.error.cause or failure.error
             return f"{event.step_key}: {error.message.strip().splitlines()[0]}", 3
-    return next((event.message for event in result.all_events if event.is_failure), "it did not start"), 3
+    return next((_before_steps(event) for event in result.all_events if event.is_failure), ("it did not start", 3))
+
+
+def _before_steps(failed: "DagsterEvent") -> tuple[str, int]:
+    """Why no step began: what a resource raised, such as the database's when that has gone away."""
+    error = failed.job_failure_data.error
+    while error and error.cause:
+        error = error.cause
+    if error is None:
+        return failed.message or "", 3
+    kind = getattr(errors, error.cls_name or "", PressroomError)
+    return error.message.strip().splitlines()[0].removeprefix(f"pressroom.errors.{error.cls_name}: "), kind.exit_code
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """The store of a home that is there, for commands that only look or go on: a new database is none of theirs to begin."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,3 +21,14 @@ def open_known_store(settings: "Settings") -> "Store":
             "pressroom site apply begins a new one"
         )
     return open_store(settings)
+
+
+@contextmanager
+def open_desk(settings: "Settings") -> "Iterator[Store]":
+    """As `open_known_store`, for a command that works for PRESSROOM_ACCOUNT. Raises BadInput for one that does not exist."""
+    from pressroom.store.accounts import check_account
+
+    with open_known_store(settings) as store:
+        with store.transaction() as session:
+            check_account(session, settings.account)
+        yield store

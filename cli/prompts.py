@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.days import day_of
 from cli.output import JsonFlag, emit, out, say
 from pressroom.errors import BadInput
 
@@ -56,9 +57,7 @@ def show(id: Id = None, file: VariantFile = None, json: JsonFlag = False) -> Non
 def render(
     id: Id = None,
     site: Annotated[str | None, typer.Option(help="Slug of a site: what is asked for it, from the database.")] = None,
-    date: Annotated[
-        dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="The site's day; default: its own today.")
-    ] = None,
+    date: Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="The site's day; default: its own today.")] = None,
     idea: Annotated[
         str | None, typer.Option(help="Id of one of the day's ideas, or its beginning; default: the first. For drafts.")
     ] = None,
@@ -86,7 +85,7 @@ def render(
         instructions, input = prompt.render(_read_variables(variables))
     else:
         assert site is not None
-        request = _request(prompt, site, date.date() if date else None, idea)
+        request = _request(prompt, site, day_of("--date", date) if date else None, idea)
         instructions, input = request.instructions, request.input
     if json:
         document = {"id": prompt.id, "version": prompt.version, "instructions": instructions, "input": input}
@@ -126,15 +125,16 @@ def _answer_of(prompt: "Prompt") -> "type[BaseModel]":
 
 def _request(prompt: "Prompt", slug: str, day: dt.date | None, idea: str | None) -> "Request[Any]":
     """What the assets ask first with this prompt for the site and day. Raises BadInput when they would have nothing to ask for."""
-    from cli.opening import open_known_store
+    from cli.opening import open_desk
     from pressroom.planner import ideas
     from pressroom.settings import load_settings
     from pressroom.store.sites import site_by_slug
 
     if idea is not None and prompt.id == ideas.PROMPT:
         raise BadInput(f"--idea goes with the prompts of drafts: {prompt.id} asks for the ideas themselves")
-    with open_known_store(load_settings()) as store, store.transaction() as session:
-        site = site_by_slug(session, slug)
+    settings = load_settings()
+    with open_desk(settings) as store, store.transaction() as session:
+        site = site_by_slug(session, slug, account=settings.account)
         day = day or dt.datetime.now(site.zone).date()
         return _ideas_request(session, prompt, site, day) if prompt.id == ideas.PROMPT else _draft_request(session, prompt, site, day, idea)
 

@@ -24,18 +24,23 @@ def regenerate(
 ) -> None:
     """Asks the model anew for these drafts and pays for them; all others stay. A draft that failed for good is asked again only by this.
 
-    The new text is the draft's next version, and its current one unless a person has worked on the draft.
+    The new text is the draft's next version, and its current one unless a person has worked on the draft, or the new text breaks a rule
+    and the old one none. Exits with 1 when a new text does not pass.
     """
     from cli.executing import RunFailed, dagster_instance, progress
-    from cli.opening import open_known_store
+    from cli.opening import open_desk
+    from pressroom.llm.models import model_routes
     from pressroom.settings import load_settings
     from pressroom.store.content import draft_place
+    from pressroom.store.sites import site_by_slug
 
     settings = load_settings()
-    _ = settings.llm_kind  # a missing key is said before anything starts
-    with open_known_store(settings) as store, dagster_instance() as instance:
+    model_routes(settings)  # a missing key, a wrong table or URL is said before anything starts
+    with open_desk(settings) as store, dagster_instance() as instance:
         with store.transaction() as session:
             places = {place.draft_id: place for place in (draft_place(session, wanted) for wanted in drafts)}
+            for place in places.values():
+                site_by_slug(session, place.site.slug, account=settings.account)  # another account's is said
         by_day: dict[tuple[str, dt.date], list[DraftPlace]] = {}
         for place in places.values():
             by_day.setdefault((place.site.slug, place.day), []).append(place)
@@ -51,6 +56,8 @@ def regenerate(
         _show(documents)
     if failed:
         raise RunFailed(failed)
+    if any(_errors(draft["versions"][-1]) for draft in documents):
+        raise typer.Exit(1)
 
 
 def _run(store: "Store", instance: "DagsterInstance", places: "list[DraftPlace]") -> "Outcome":
@@ -87,9 +94,19 @@ def _show(documents: list[dict[str, Any]]) -> None:
     from rich.markup import escape
 
     for draft in documents:
-        newest = draft["versions"][-1]
-        current = "current" if newest["number"] == draft["current"] else "beside the one that a person has worked on"
-        out.print(f"[bold]{draft['platform']}[/] {draft['id']}: version {newest['number']} ({current}), {draft['state']}", soft_wrap=True)
+        newest, current = draft["versions"][-1], draft["current"]
+        if newest["number"] == current:
+            how = f"version {current} (current), {draft['state']}"
+        elif _errors(newest):
+            how = f"version {newest['number']} does not pass: version {current} stays the current one, {draft['state']}"
+        else:
+            how = f"version {newest['number']}, beside version {current}, which a person has worked on, {draft['state']}"
+        out.print(f"[bold]{draft['platform']}[/] {draft['id']}: {how}", soft_wrap=True)
         out.print(escape(newest["text"] or "(no text)"), highlight=False)
         for violation in newest["violations"]:
             out.print(f"[red]{escape(violation['message'])}[/]", soft_wrap=True)
+
+
+def _errors(version: dict[str, Any]) -> bool:
+    """Whether the version breaks a rule, or there is no text at all."""
+    return any(violation["severity"] == "error" for violation in version["violations"])

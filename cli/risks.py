@@ -94,19 +94,22 @@ def diff(
 
 def _stored(site: str | None) -> "Iterator[Screened]":
     """What the database holds of every screened video, one at a time in memory."""
-    from cli.opening import open_known_store
+    from cli.opening import open_desk
+    from pressroom.records import stable_id
     from pressroom.safety.replay import Screened
     from pressroom.settings import load_settings
     from pressroom.store.sites import site_by_slug
     from pressroom.store.videos import coverages_of, screened_videos, signals_of
 
-    with open_known_store(load_settings()) as store:
+    settings = load_settings()
+    ours = stable_id("account", settings.account)
+    with open_desk(settings) as store:
         with store.transaction() as session:
             if site:
-                site_by_slug(session, site)  # a slug that is none is said
+                site_by_slug(session, site, account=settings.account)  # a slug that is none is said
             videos = screened_videos(session, site=site)
         for video in videos:
-            if video.probe is None:
+            if video.probe is None or video.account_id != ours:
                 continue
             with store.transaction() as session:
                 found, coverages = signals_of(session, video), coverages_of(session, video)

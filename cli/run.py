@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.days import day_of
 from cli.output import JsonFlag, emit, out, say
 from pressroom.errors import BadInput
 
@@ -38,16 +39,17 @@ def run(
 ) -> None:
     """Makes a site's day: keywords, clusters, ideas, drafts and the report. Run again, it asks no model for an answer that it has."""
     from cli.executing import RunFailed, dagster_instance, progress
+    from pressroom.llm.models import model_routes
     from pressroom.settings import load_settings
     from pressroom.store.engine import open_store
     from pressroom.store.sites import site_by_slug
 
     settings = load_settings()
-    _ = settings.llm_kind  # a missing key is said before anything starts
-    day = _day(date)
+    model_routes(settings)  # a missing key, a wrong table or URL is said before anything starts
+    day = day_of("--date", date) if date else None
     with open_store(settings) as store, dagster_instance() as instance:
         with store.transaction() as session:
-            known = site_by_slug(session, site)
+            known = site_by_slug(session, site, account=settings.account)
         with progress(store, site):
             document, outcome = run_day(settings, store, instance, known, day, keywords, fresh=fresh, batch=batch)
     if json:
@@ -85,7 +87,8 @@ def run_day(
     report = execute_day("daily_report", instance, site, day)
     with store.transaction() as session:
         document = day_document(session, objects, site, day, content.run_id)
-    return document, content if report.ok or not content.ok else report
+    outcome = content if report.ok or not content.ok else report
+    return document | {"ok": outcome.ok, "problem": outcome.problem or None}, outcome
 
 
 def day_document(session: "Session", objects: "ObjectStore", site: "Site", day: dt.date, run_id: str) -> dict[str, Any]:
@@ -104,7 +107,7 @@ def day_document(session: "Session", objects: "ObjectStore", site: "Site", day: 
         "site": site.slug,
         "date": day,
         "run_id": run_id,
-        "counts": counts | {"drafts": len(drafts), "failed": sum(draft.state == "failed" for draft in drafts)},
+        "counts": counts | {"ideas": len(ideas), "drafts": len(drafts), "failed": sum(draft.state == "failed" for draft in drafts)},
         "calls": {"paid": asked.paid, "replayed": sum(step["calls"]["replayed"] for step in steps)},
         "cost_usd": float(asked.cost_usd),
         "unpriced": asked.unpriced,
@@ -131,7 +134,9 @@ def show_days(documents: list[dict[str, Any]]) -> None:
     for document in documents:
         counts, calls = document["counts"], document["calls"]
         failed = f" ({counts['failed']} failed)" if counts["failed"] else ""
-        made = [f"{counts.get(name, 0):,}" for name in ("keywords", "clusters", "ideas")] + [f"{counts['drafts']}{failed}"]
+        # A run that failed may not have come as far: what it did not count is not 0.
+        read = [f"{counts[name]:,}" if name in counts else "–" for name in ("keywords", "clusters")]
+        made = [*read, str(counts["ideas"]), f"{counts['drafts']}{failed}"]
         asked = [str(calls["paid"]), str(calls["replayed"]), f"{document['cost_usd']:.4f}{'+' if document['unpriced'] else ''}"]
         table.add_row(document["site"], str(document["date"]), *made, *asked)
     out.print(table)
@@ -163,10 +168,3 @@ def _put_in_inbox(objects: "ObjectStore", site: "Site", path: Path) -> None:
     if len(file.rejected) > _ROWS_SAID:
         say(f"{path}: {len(file.rejected) - _ROWS_SAID} more rows left out; all of them are in the report beside the imported file")
     objects.write(inbox_key(site.slug, path.name, data), data)
-
-
-def _day(text: str | None) -> dt.date | None:
-    try:
-        return dt.datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=dt.UTC).date() if text else None
-    except ValueError:
-        raise BadInput(f"--date {text}: no date; expected YYYY-MM-DD") from None

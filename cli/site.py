@@ -35,17 +35,18 @@ def apply(
 
 @app.command(name="list")
 def list_(json: JsonFlag = False) -> None:
-    """Lists the sites with their local time."""
+    """Lists the account's sites with their local time."""
     import datetime as dt
 
     from rich.table import Table
 
-    from cli.opening import open_known_store
+    from cli.opening import open_desk
     from pressroom.settings import load_settings
     from pressroom.store.sites import all_sites
 
-    with open_known_store(load_settings()) as store, store.transaction() as session:
-        sites = all_sites(session)
+    settings = load_settings()
+    with open_desk(settings) as store, store.transaction() as session:
+        sites = all_sites(session, account=settings.account)
     if json:
         emit(sites)
         return

@@ -61,7 +61,7 @@ class Desk:
 @contextmanager
 def at_desk(who: str | None) -> "Iterator[Desk]":
     """The desk of `who`, with the roles that PRESSROOM_ROLES gives to whoever uses this machine."""
-    from cli.opening import open_known_store
+    from cli.opening import open_desk
     from pressroom.records import stable_id
     from pressroom.review.tasks import Person
     from pressroom.settings import load_settings
@@ -69,7 +69,7 @@ def at_desk(who: str | None) -> "Iterator[Desk]":
     settings = load_settings()
     roles = frozenset(role.strip() for role in settings.roles.split(",") if role.strip())
     person = Person(_system_user() if who is None else who.strip(), roles)
-    with open_known_store(settings) as store:
+    with open_desk(settings) as store:
         yield Desk(settings, store, person, stable_id("account", settings.account))
 
 

@@ -11,12 +11,15 @@ def trace(
     id: Annotated[str, typer.Argument(help="Id of a draft or an idea, or at least its first 8 characters.")], json: JsonFlag = False
 ) -> None:
     """Leads a draft or an idea back to its keywords, prompt version, model call, cost and run."""
-    from cli.opening import open_known_store
+    from cli.opening import open_desk
     from pressroom.settings import load_settings
     from pressroom.store.lineage import trace as lineage
+    from pressroom.store.sites import site_by_slug
 
-    with open_known_store(load_settings()) as store, store.transaction() as session:
+    settings = load_settings()
+    with open_desk(settings) as store, store.transaction() as session:
         document = lineage(session, id)
+        site_by_slug(session, document["idea"]["site"], account=settings.account)  # another account's is said
     if json:
         emit(document)
     else:

@@ -1,6 +1,7 @@
 """Keywords, clusters and ideas of a site and day."""
 
 import asyncio
+import datetime as dt
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -11,6 +12,7 @@ from content_assets.automation import CONTENT_OWNERS, CONTENT_TAGS
 from content_assets.partitions import site_days
 from content_assets.shell import check, materialized, site_step
 from pressroom.errors import BadInput, Deferred, Permanent
+from pressroom.objects.store import ObjectStore
 from pressroom.planner.briefs import brief_for
 from pressroom.planner.clustering import cluster_keywords
 from pressroom.planner.ideas import Proposed, propose_ideas
@@ -21,6 +23,7 @@ from pressroom.records import version_of
 from pressroom.reports.previews import clusters_preview, ideas_preview, keywords_preview
 from pressroom.store.content import save_ideas, topic_memory
 from pressroom.store.keywords import clustering_of, given_ids, keywords_on, newest_clusters, save_clusters
+from pressroom.store.runs import SiteDay
 from pressroom.writer import drafts
 from resources.llm import LLMResource
 from resources.objects import ObjectsResource
@@ -51,8 +54,7 @@ def keywords(context: dg.AssetExecutionContext, store: StoreResource, objects: O
         with desk.transaction() as session:
             known = keywords_on(session, desk.site.id, desk.day)
         if not known:
-            where = bucket.location(inbox_of(desk.site.slug))
-            raise BadInput(f"site '{desk.site.slug}' has no keywords on {desk.day}: put a keyword file into {where}")
+            raise BadInput(_no_keywords(desk, bucket))
         rejected = sum(file.rejected for file in intake.imported)
         step.done(keywords_version(known), keywords=len(known), new=sum(file.new for file in intake.imported), rejected=rejected)
     for line in intake.refused:
@@ -63,6 +65,19 @@ def keywords(context: dg.AssetExecutionContext, store: StoreResource, objects: O
         preview=keywords_preview(known),
         checks=[check("every_file_read", KEYWORDS, clean, warn=True, refused=list(intake.refused), rejected_rows=rejected)],
     )
+
+
+def _no_keywords(desk: SiteDay, bucket: ObjectStore) -> str:
+    """Why there are none on the day, and where to put them. A file in the inbox is imported for the day that takes it, and those after."""
+    slug, day = desk.site.slug, desk.day
+    with desk.transaction() as session:
+        came_later = bool(keywords_on(session, desk.site.id, dt.date.max))
+    if came_later:
+        return (
+            f"site '{slug}' has no keywords on {day}, they came later: 'pressroom run {slug} --date {day} --keywords FILE' "
+            "imports a file for that day and those after it"
+        )
+    return f"site '{slug}' has no keywords on {day}: put a keyword file into {bucket.location(inbox_of(slug))}"
 
 
 @dg.asset(
@@ -158,7 +173,7 @@ def _ideas(context: dg.AssetExecutionContext, store: StoreResource, llm: LLMReso
 
         found = asyncio.run(propose())
         if not found.ideas:  # what stood for the day goes on standing
-            reasons = "; ".join(dict.fromkeys(problem.message for problem in found.problems))
+            reasons = " ".join(dict.fromkeys(problem.message for problem in found.problems))
             raise Permanent(f"site '{desk.site.slug}', {desk.day}: no proposed idea could be used ({reasons}); a fresh run asks anew")
         desk.write(partial(save_ideas, site=desk.site, day=desk.day, ideas=found.ideas, run_id=desk.run.id))
         step.done(version_of(found.ideas), ideas=len(found.ideas), missing=found.missing)

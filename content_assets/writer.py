@@ -14,9 +14,9 @@ from pressroom.errors import Deferred, Permanent, Transient
 from pressroom.platforms.base import Platform
 from pressroom.platforms.registry import platforms
 from pressroom.prompts import load as prompts
-from pressroom.records import version_of
+from pressroom.records import Draft, version_of
 from pressroom.reports.previews import drafts_preview
-from pressroom.store.content import ideas_on, save_drafts
+from pressroom.store.content import drafts_on, ideas_on, save_drafts
 from pressroom.store.grouped import Grouped
 from pressroom.store.keywords import keywords_on
 from pressroom.store.runs import Step
@@ -64,29 +64,34 @@ def social_drafts(context: dg.AssetExecutionContext, store: StoreResource, llm: 
     a draft whose answer is on its way in a batch stays so too, until a run after the batch is collected.
     """
     with site_work(context, store) as desk:
+        site_id, day = desk.site.id, desk.day
         chosen = [p for slug, p in platforms().items() if key_of(p) in context.selected_asset_keys and slug in desk.site.platforms]
         with desk.transaction() as session:
-            ideas = ideas_on(session, desk.site.id, desk.day)
-            briefs = draft_briefs(desk.site, ideas, keywords_on(session, desk.site.id, desk.day))
+            ideas = ideas_on(session, site_id, day)
+            briefs = draft_briefs(desk.site, ideas, keywords_on(session, site_id, day))
         if not ideas:
-            raise Permanent(f"site '{desk.site.slug}' has no ideas on {desk.day}: materialise planner/ideas first")
+            raise Permanent(f"site '{desk.site.slug}' has no ideas on {day}: materialise planner/ideas first")
 
         def save_all(group: Sequence[Written]) -> None:
             desk.write(partial(save_drafts, site=desk.site, drafts=[written.draft for written in group], run_id=desk.run.id))
 
         save: Grouped[Written, None] = Grouped(save_all)  # all platforms together: the answers come nearly at the same time
 
-        async def write(platform: Platform) -> tuple[Step, Drafts]:
+        async def write(platform: Platform) -> tuple[Step, list[Draft], Drafts]:
             with desk.step("/".join(key_of(platform).path)) as step:
                 made = await write_drafts([(brief, platform) for brief in briefs], llm.gateway(desk, step), save)
-                counts = {"drafts": len(made.drafts), "failed": made.rejected, "missing": len(made.failed)}
+                # What stands: a person's text, or one that keeps the rules, is not replaced by a new one that breaks them.
+                of_day = desk.held.retrying(lambda session: drafts_on(session, site_id, day))
+                stand = [draft for draft in of_day if draft.platform == platform.slug]
+                failed = sum(draft.state == "failed" for draft in stand)
+                counts = {"drafts": len(stand), "failed": failed, "missing": len(made.failed)}
                 if made.awaited:
                     step.counts = counts | {"waiting": len(made.awaited)}
                     raise Deferred(f"{len(made.awaited)} of {len(briefs)} drafts wait: {made.awaited[0].reason}")
-                step.done(version_of(made.drafts), complete=not made.failed, **counts)
-            return step, made
+                step.done(version_of(stand), complete=not made.failed, **counts)
+            return step, stand, made
 
-        async def write_all() -> list[tuple[Step, Drafts] | BaseException]:
+        async def write_all() -> list[tuple[Step, list[Draft], Drafts] | BaseException]:
             return await asyncio.gather(*(write(platform) for platform in chosen), return_exceptions=True)
 
         # Dagster takes no annotation of an async generator that has several outputs: a plain one, with a loop of its own.
@@ -104,14 +109,12 @@ def social_drafts(context: dg.AssetExecutionContext, store: StoreResource, llm: 
         if isinstance(result, BaseException):
             context.log.error(f"{platform.name}: no draft got an answer, so that there is nothing to materialise: {result}")
             continue
-        step, made = result
-        problems = [
-            f"{titles[draft.idea_id]}: {each.message}" for draft in made.drafts for each in draft.version.violations if each.is_error
-        ]
+        step, stand, made = result
+        problems = [f"{titles[draft.idea_id]}: {each.message}" for draft in stand for each in draft.version.violations if each.is_error]
         problems += [f"{titles[failed.idea_id]}: {failed.reason}" for failed in made.failed]
         yield materialized(
             step,
             asset=key_of(platform),
-            preview=drafts_preview(made.drafts, titles),
+            preview=drafts_preview(stand, titles),
             checks=[check("within_rules", key_of(platform), not problems, problems=problems)],
         )

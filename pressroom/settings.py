@@ -18,6 +18,7 @@ from pressroom.wording import complaint
 # No room for a key, which people put before an "@" or behind a "?".
 _FOLDER_URL = re.compile(r"file:///[^?#]*\Z")
 _BUCKET_URL = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9.-]{1,61}[A-Za-z0-9](/(?!(.*/)?\.\.?(/|\Z))[^?#\\\x00-\x1f]*)?\Z")
+_OPENAI = re.compile(r"https?://([^/?#]*@)?([a-z0-9-]+\.)*openai\.com(:\d+)?(/|\Z)", re.IGNORECASE)
 _ENDPOINT = re.compile(r"https?://[A-Za-z0-9._\[\]:-]+/?\Z")
 
 
@@ -47,7 +48,7 @@ class Settings(BaseSettings):
         default=None, validation_alias="AWS_SESSION_TOKEN", description="Beside a key that is lent for some hours."
     )
     llm: Literal["auto", "openai", "offline"] = Field(
-        default="auto", description="Who writes; auto: openai if its key is set, else offline."
+        default="auto", description="Who writes; auto: openai if its key or another endpoint is set, else offline."
     )
     llm_api: Literal["responses", "chat"] = Field(default="responses", description="Protocol; most compatible servers speak chat.")
     llm_model: str = Field(default="gpt-4.1-mini", description="Model of every purpose that the table gives none.")
@@ -66,7 +67,9 @@ class Settings(BaseSettings):
     item_limit_usd: Decimal = Field(
         default=Decimal("0.5"), gt=0, description="Most that one idea set or draft may cost, its refinements included."
     )
-    openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY", description="Key of the model endpoint.")
+    openai_api_key: SecretStr | None = Field(
+        default=None, validation_alias="OPENAI_API_KEY", description="Key of the model endpoint; a server of your own may need none."
+    )
     openai_base_url: str = Field(
         default="https://api.openai.com/v1", validation_alias="OPENAI_BASE_URL", description="Any OpenAI-compatible endpoint."
     )
@@ -127,11 +130,13 @@ class Settings(BaseSettings):
 
     @cached_property
     def llm_kind(self) -> Literal["openai", "offline"]:
-        """Who writes, with `auto` decided. Raises BadInput when OpenAI is asked for and has no key."""
-        if self.llm == "openai" and not self.openai_api_key:
+        """Who writes, with `auto` decided: an endpoint that is not OpenAI's own may need no key. Raises BadInput when OpenAI is asked for
+        and has none."""
+        is_usable = self.openai_api_key is not None or not _OPENAI.match(self.openai_base_url)
+        if self.llm == "openai" and not is_usable:
             raise BadInput("PRESSROOM_LLM=openai needs OPENAI_API_KEY: set it, or use PRESSROOM_LLM=offline")
         if self.llm == "auto":
-            return "openai" if self.openai_api_key else "offline"
+            return "openai" if is_usable else "offline"
         return self.llm
 
     @cached_property

@@ -1,10 +1,10 @@
 """The house's words: for numbers of things, and for what is wrong with a value that a person wrote (Pydantic's own speak of its types)."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 Place = tuple[int | str, ...]
 
@@ -65,6 +65,26 @@ def first_problem(
             return f"{where} is missing{f': expected {fits}' if fits else ''}"
     wanted = f"expected {fits or fitting(first['type'], first.get('ctx', {}))}"
     return f"{where} is wrong: {wanted}" if where else wanted
+
+
+def keys_of(model: type[BaseModel]) -> Callable[[Place], Collection[str]]:
+    """What `first_problem` takes for `known`: the keys of the model at a place in `model`, or of all that can stand there."""
+
+    def known(place: Place) -> Collection[str]:
+        here = {model}
+        for part in place[:-1]:
+            fields = [field for each in here for name, field in each.model_fields.items() if part in (field.alias, name)]
+            here = {inner for field in fields for inner in _models_in(field.annotation)} or here  # the key of a dict leads no deeper
+        return [field.alias or name for each in here for name, field in each.model_fields.items()]
+
+    return known
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)
 
 
 def fitting(kind: str, bounds: Mapping[str, Any]) -> str:

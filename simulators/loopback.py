@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import socket
 import struct
 import threading
@@ -11,6 +12,8 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,10 @@ class LoopbackServer(ABC):
     @abstractmethod
     async def answer(self, request: HttpRequest) -> HttpReply: ...
 
+    def fell_over(self, error: Exception) -> HttpReply:
+        """The reply where `answer` raised, as a function of the caller's may: a 500 that names the error."""
+        return HttpReply(500, f"{type(error).__name__}: {error}".encode(), {"content-type": "text/plain"})
+
     async def serve(self, started: threading.Event | None = None) -> None:
         """Serves until `stop`; raises OSError when the port is taken."""
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
@@ -89,13 +96,20 @@ class LoopbackServer(ABC):
         self._connections.add(task)
         try:
             while request := await _read(reader):
-                if not await _write(writer, await self.answer(request)):
+                if not await _write(writer, await self._reply(request)):
                     break
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # the client went away, or the server is stopping
         finally:
             self._connections.discard(task)
             writer.close()
+
+    async def _reply(self, request: HttpRequest) -> HttpReply:
+        try:
+            return await self.answer(request)
+        except Exception as error:
+            log.exception("%s %s", request.method, request.path)
+            return self.fell_over(error)
 
 
 async def _read(reader: asyncio.StreamReader) -> HttpRequest | None:

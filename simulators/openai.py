@@ -36,11 +36,12 @@ from simulators.openai_files import Files
 from simulators.openai_limits import RateLimits, Unit
 from simulators.openai_options import options
 from simulators.openai_wire import GAVE_UP, MODELS, Api, Asked, Refused, document, read_request
+from simulators.orders import DOCUMENTS, FAILURES, LIMIT, SECONDS, SWITCH, hold_orders
 
-SETTINGS = frozenset({"latency", "batch_latency", "hold_batches", "retry_after_header"})
-LIMITS = frozenset({"rpm", "tpm"})
-ENDINGS = frozenset({"finish_batches", "expire_batches"})
-ORDERS = SETTINGS | LIMITS | ENDINGS | {"answers", "fail", "reset"}
+SETTINGS = {"latency": SECONDS, "batch_latency": SECONDS, "hold_batches": SWITCH, "retry_after_header": SWITCH}
+LIMITS = {"rpm": LIMIT, "tpm": LIMIT}
+ENDINGS = {"finish_batches": SWITCH, "expire_batches": SWITCH}
+ORDERS = SETTINGS | LIMITS | ENDINGS | {"answers": DOCUMENTS, "fail": FAILURES, "reset": SWITCH}
 
 
 class OpenAISimulator(LoopbackServer):
@@ -158,6 +159,9 @@ class OpenAISimulator(LoopbackServer):
         except Refused as refused:
             return HttpReply.json(_refusal(refused), status=refused.status)
 
+    def fell_over(self, error: Exception) -> HttpReply:
+        return HttpReply.json(error_document(500, type(error).__name__, f"The simulator fell over: {error}"), status=500)
+
     async def _serve(self, request: HttpRequest, parts: list[str]) -> HttpReply:
         if request.method == "POST" and request.path in ENDPOINTS:
             return await self._complete(ENDPOINTS[request.path], request)
@@ -182,23 +186,23 @@ class OpenAISimulator(LoopbackServer):
     def _control(self, orders: dict[str, Any]) -> None:
         """The attributes of the same names; `fail` (a list of KIND@PLACE:TIMES:RETRY_AFTER; empty: no more), `answers` (document by schema
         name), and, when true, `reset`, `finish_batches`, `expire_batches`."""
-        if unknown := orders.keys() - ORDERS:
-            raise Refused(400, "unknown_parameter", f"no such order: {', '.join(sorted(unknown))}")
-        if orders.get("reset"):
-            self.reset()
         try:
-            if "fail" in orders:
-                self.failures = [Failure.parse(text) for text in orders["fail"]]
-            if orders.keys() & LIMITS:
-                self.limits = RateLimits(orders.get("rpm", self.limits.rpm), orders.get("tpm", self.limits.tpm))
+            hold_orders(orders, ORDERS)
+            failures = [Failure.parse(text) for text in orders.get("fail", ())]
         except ValueError as error:
             raise Refused(400, "invalid_value", str(error)) from None
-        for name in orders.keys() & SETTINGS:
+        if orders.get("reset"):
+            self.reset()
+        if "fail" in orders:
+            self.failures = failures
+        if orders.keys() & LIMITS.keys():
+            self.limits = RateLimits(orders.get("rpm", self.limits.rpm), orders.get("tpm", self.limits.tpm))
+        for name in orders.keys() & SETTINGS.keys():
             setattr(self, name, orders[name])
         if "answers" in orders:
             by_schema = orders["answers"]
             self.answers = lambda asked: by_schema.get(asked.schema_name)
-        for name in orders.keys() & ENDINGS:
+        for name in orders.keys() & ENDINGS.keys():
             if orders[name]:
                 getattr(self, name)()
 
@@ -276,11 +280,11 @@ class OpenAISimulator(LoopbackServer):
         """What the model makes of the request, counted as paid if it reaches the client whole."""
         if kind == "failed" and asked.api != "responses":
             return Worked(500, error_document(500, "server_error", GAVE_UP))
+        is_vectors = asked.api == "embeddings"
+        written = embeddings(asked, self.embedder, kind) if is_vectors else self._author.document(asked, self.answers, kind)
         if kind not in ("failed", *BROKEN):
             self.answered[asked.seed] += 1
-        if asked.api == "embeddings":
-            return Worked(200, embeddings(asked, self.embedder, kind))
-        return Worked(200, self._author.document(asked, self.answers, kind))
+        return Worked(200, written)
 
     def _headers(self, asked: Asked) -> dict[str, str]:
         said = {"x-request-id": f"req_{asked.seed[:24]}", "openai-processing-ms": str(int(self.latency * 1000))}

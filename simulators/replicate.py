@@ -25,6 +25,7 @@ from simulators.loopback import HttpReply, HttpRequest, LoopbackServer
 from simulators.openai_files import read_form
 from simulators.openai_limits import Bucket
 from simulators.openai_wire import Refused
+from simulators.orders import FAILURES, LIMIT, SECONDS, SWITCH, hold_orders
 from simulators.replicate_answers import Answers, Asked, answer
 from simulators.replicate_failures import (
     ENDS,
@@ -54,8 +55,8 @@ VERSIONS = {
 }
 OFFICIAL = ("meta/llama-guard-4-12b", "openai/whisper")
 LONGEST_WAIT_S = 60.0  # of `Prefer: wait`
-SETTINGS = frozenset({"latency", "delete_after"})
-ORDERS = SETTINGS | {"fail", "rpm", "reset", "pass_time"}
+SETTINGS = {"latency": SECONDS, "delete_after": SECONDS}
+ORDERS = SETTINGS | {"fail": FAILURES, "rpm": LIMIT, "reset": SWITCH, "pass_time": SECONDS}
 
 
 class ReplicateSimulator(LoopbackServer):
@@ -162,17 +163,20 @@ class ReplicateSimulator(LoopbackServer):
         except Refused as refused:
             return problem(refused.status, refused.code or "Not found", str(refused))
 
+    def fell_over(self, error: Exception) -> HttpReply:
+        return problem(500, type(error).__name__, f"The simulator fell over: {error}")
+
     def _control(self, orders: dict[str, Any]) -> None:
         """The attributes of the same names; `fail` (a list of KIND@PLACE:TIMES:RETRY_AFTER; empty: no more), `pass_time` (seconds),
         `rpm`, and, when true, `reset`."""
-        if unknown := orders.keys() - ORDERS:
-            raise Refused(400, "Bad request", f"no such order: {', '.join(sorted(unknown))}")
         try:
-            if "fail" in orders:
-                self.failures = [Failure.parse(text) for text in orders["fail"]]
+            hold_orders(orders, ORDERS)
+            failures = [Failure.parse(text) for text in orders.get("fail", ())]
         except ValueError as error:
             raise Refused(400, "Bad request", str(error)) from None
-        for name in orders.keys() & SETTINGS:
+        if "fail" in orders:
+            self.failures = failures
+        for name in orders.keys() & SETTINGS.keys():
             setattr(self, name, orders[name])
         if "rpm" in orders:
             self.rpm = orders["rpm"]

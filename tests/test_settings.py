@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 
 from pressroom.errors import BadInput
+from pressroom.llm.models import model_routes
+from pressroom.llm.offline_provider import OfflineProvider
+from pressroom.llm.openai_provider import OpenAIProvider
 from pressroom.settings import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,6 +48,34 @@ def test_a_wrong_setting_is_one_line_with_its_name(monkeypatch: pytest.MonkeyPat
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "key", "kind"),
+    [
+        (None, None, "offline"),
+        (None, "sk-1", "openai"),
+        ("http://127.0.0.1:11434/v1", None, "openai"),
+        ("https://models.example/openai.com/v1", None, "openai"),
+        ("https://notopenai.com/v1", None, "openai"),
+        ("https://eu.api.openai.com/v1", None, "offline"),
+        ("https://API.OpenAI.com:443/v1/", None, "offline"),
+    ],
+)
+def test_an_endpoint_that_is_not_openais_own_is_asked_without_a_key(
+    monkeypatch: pytest.MonkeyPatch, url: str | None, key: str | None, kind: str
+) -> None:
+    for name, value in (("OPENAI_BASE_URL", url), ("OPENAI_API_KEY", key)):
+        monkeypatch.setenv(name, value or "")
+    settings = load_settings(llm="auto")
+    assert settings.llm_kind == kind
+    (provider,) = model_routes(settings).of("draft").providers
+    assert isinstance(provider, OpenAIProvider if kind == "openai" else OfflineProvider)
+    if kind == "openai":
+        assert load_settings(llm="openai").llm_kind == "openai"
+    else:
+        with pytest.raises(BadInput, match="OPENAI_API_KEY"):
+            _ = load_settings(llm="openai").llm_kind
 
 
 def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:

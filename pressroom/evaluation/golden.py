@@ -12,7 +12,7 @@ from pressroom.errors import BadInput
 from pressroom.planner.figures import middle
 from pressroom.planner.phrases import normalise
 from pressroom.records import Cluster, Idea, Intent, Keyword, Record, Site, stable_id
-from pressroom.wording import first_problem
+from pressroom.wording import first_problem, keys_of
 
 FOLDER = Path(__file__).with_name("golden")
 BY_HAND = "golden"  # the call and the model of an idea that came from neither
@@ -136,10 +136,10 @@ def _read(path: Path) -> GoldenSite:
     try:
         return GoldenSite.model_validate(yaml.safe_load(path.read_text(encoding="utf-8-sig")))
     except ValidationError as error:
-        raise BadInput(f"{path}: {first_problem(error)}") from None
+        raise BadInput(f"{path}: {first_problem(error, known=keys_of(GoldenSite))}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: cannot be read ({getattr(error, 'strerror', None) or 'not UTF-8'})") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that does not exist
         mark = getattr(error, "problem_mark", None)
         raise BadInput(f"{path}{f', line {mark.line + 1}' if mark else ''}: no valid YAML") from None
 

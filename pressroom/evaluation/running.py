@@ -1,10 +1,10 @@
 """Running versions of prompts over their cases, all together, through the gateway."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import get_args
+from typing import Any, TypeVar, get_args
 
 from pressroom.errors import BadInput
 from pressroom.evaluation.cases import Case, CaseResult
@@ -15,6 +15,8 @@ from pressroom.llm.types import Asks, Routes
 from pressroom.platforms.weighted import weighted_length
 from pressroom.prompts.load import Prompt, PromptPurpose
 from pressroom.settings import Settings
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -56,15 +58,23 @@ async def run(
         on_case()
         return result
 
+    async def scored(evaluation: Evaluation) -> tuple[Scores, ...]:
+        # The versions of a case in turn: what is slow at first, a new connection, is slow for all of them.
+        results = await together(one(case, version) for case in evaluation.cases for version in evaluation.versions)
+        versions = len(evaluation.versions)
+        return tuple(scores_of(version, results[first::versions]) for first, version in enumerate(evaluation.versions))
+
+    return await together(map(scored, evaluations))
+
+
+async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """What each of them returns, in their order. The first error ends the others and is raised."""
     try:
         async with asyncio.TaskGroup() as group:
-            # The versions of a case in turn: what is slow at first, a new connection, is slow for all of them.
-            tasks = [[[group.create_task(one(case, version)) for version in each.versions] for case in each.cases] for each in evaluations]
+            tasks = [group.create_task(each) for each in coroutines]
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
-    results = [[[task.result() for task in of_case] for of_case in of_prompt] for of_prompt in tasks]
-    by_version = [zip(*rows, strict=True) for rows in results]
-    return [tuple(map(scores_of, each.versions, columns)) for each, columns in zip(evaluations, by_version, strict=True)]
+    return [task.result() for task in tasks]
 
 
 def warm_up(routes: Routes) -> None:
@@ -82,4 +92,5 @@ def routes_for(settings: Settings, model: str | None = None) -> ModelRoutes:
     table = model_table(settings.models)
     change: dict[str, object] = {"fallback": ()} | ({"model": model, "reasoning": None} if model else {})
     alone = {purpose: table.purposes.get(purpose, PurposeModel()).model_copy(update=change) for purpose in get_args(PromptPurpose)}
-    return ModelRoutes(table.model_copy(update={"purposes": table.purposes | alone}), settings)
+    chosen_by = "--model" if model else "PRESSROOM_MODELS"
+    return ModelRoutes(table.model_copy(update={"purposes": table.purposes | alone}), settings, chosen_by=chosen_by)

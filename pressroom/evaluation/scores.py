@@ -25,6 +25,9 @@ _FIRST_SENTENCE = re.compile(r".+?(?:[.!?…]+(?=\s|$)|[。！？]|\n|$)", re.DO
 
 MOST_RULES = 5  # broken rules that versions are compared by
 
+# What people read for a name in the scores, where its words alone do not say it.
+SAID = {"weighted_length": "length as X counts it", "weighted_length_strict": "length, older counters"}
+
 Unit = Literal["share", "mean", "count", "usd"]
 Verdict = Literal["better", "worse", "same", ""]
 
@@ -125,12 +128,17 @@ def scores_of(version: Prompt, results: Sequence[CaseResult]) -> Scores:
 
 @dataclass(frozen=True)
 class Measure:
-    """One figure of the scores. `of` is None where it is not known; `better` says which way is good (None: neither)."""
+    """One figure of the scores. `of` is None where it is not known; `better` says which way is good (None: neither).
+
+    A script knows it by its `name`, people by its `label`, where there is one under a heading, the `section`.
+    """
 
     name: str
+    label: str
     unit: Unit
     of: Callable[[Scores], float | None]
     better: Literal["more", "less"] | None = "less"
+    section: str = ""
 
 
 class Difference(Record):
@@ -146,22 +154,30 @@ def measures_of(scores: Sequence[Scores]) -> list[Measure]:
     """The figures that these versions are compared by, in reading order: of the broken rules, those that most answers broke."""
     outcomes = dict.fromkeys(outcome for each in scores for outcome in each.unusable)
     lengths = dict.fromkeys(name for each in scores for name in each.measures)
+    repeats = {"proposals": "proposals that repeat", "pairs": "pairs of drafts alike"}[scores[0].repeats.what]
+    refused = Measure("refused", "cases that cost too much", "count", lambda each: each.refused)
+
+    def among(section: str, kind: str, name: str, of: Callable[[str, Scores], float | None], unit: Unit = "count") -> Measure:
+        """One of several figures of a kind, which differ from prompt to prompt."""
+        label = SAID.get(name, name.replace("_", " "))
+        return Measure(f"{kind}.{name}", label, unit, partial(of, name), "less" if unit == "count" else None, section)
+
     return [
-        Measure("first_pass_rate", "share", lambda each: each.first_pass_rate, "more"),
-        Measure("pass_rate", "share", lambda each: each.pass_rate, "more"),
-        Measure("refinements_mean", "mean", lambda each: each.refinements_mean),
-        *([Measure("refused", "count", lambda each: each.refused)] if any(each.refused for each in scores) else []),
-        *(Measure(f"unusable.{outcome}", "count", partial(_unusable, outcome)) for outcome in outcomes),
-        *(Measure(f"rules.{code}", "count", partial(_broken, code)) for code in _most_broken(scores, "error")),
-        *(Measure(f"warnings.{code}", "count", partial(_broken, code)) for code in _most_broken(scores, "warning")),
-        Measure("repeats", "share", lambda each: each.repeats.rate),
-        Measure("invented", "mean", lambda each: each.invented),
-        Measure("obeyed", "count", lambda each: each.obeyed),
-        *(Measure(f"measures.{name}", "mean", partial(_mean, name), None) for name in lengths),
-        Measure("input_tokens", "count", lambda each: each.usage.input),
-        Measure("output_tokens", "count", lambda each: each.usage.output),
-        Measure("cost_usd", "usd", lambda each: None if each.unpriced else float(each.cost_usd)),
-        Measure("seconds", "mean", lambda each: each.seconds),
+        Measure("first_pass_rate", "first answer within rules", "share", lambda each: each.first_pass_rate, "more"),
+        Measure("pass_rate", "within rules at the end", "share", lambda each: each.pass_rate, "more"),
+        Measure("refinements_mean", "refinements a case", "mean", lambda each: each.refinements_mean),
+        *([refused] if any(each.refused for each in scores) else []),
+        *(among("answers of no use", "unusable", outcome, _unusable) for outcome in outcomes),
+        *(among("answers that break a rule", "rules", code, _broken) for code in _most_broken(scores, "error")),
+        *(among("answers with a warning", "warnings", code, _broken) for code in _most_broken(scores, "warning")),
+        Measure("repeats", repeats, "share", lambda each: each.repeats.rate),
+        Measure("invented", "figures not in the input", "mean", lambda each: each.invented),
+        Measure("obeyed", "cases that obey the data", "count", lambda each: each.obeyed),
+        *(among("means of what came out", "measures", name, _mean, "mean") for name in lengths),
+        Measure("input_tokens", "tokens in", "count", lambda each: each.usage.input),
+        Measure("output_tokens", "tokens out", "count", lambda each: each.usage.output),
+        Measure("cost_usd", "cost when paid, USD", "usd", lambda each: None if each.unpriced else float(each.cost_usd)),
+        Measure("seconds", "seconds an answer", "mean", lambda each: each.seconds),
     ]
 
 

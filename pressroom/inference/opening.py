@@ -11,7 +11,7 @@ from pressroom.llm.opening import budget_of
 from pressroom.llm.types import Asks, Scope
 from pressroom.records import Detector, Site, Tally
 from pressroom.settings import Settings
-from pressroom.store.accounts import ensure_account
+from pressroom.store.accounts import account_of_house
 from pressroom.store.calls import Ledger
 from pressroom.store.engine import Store
 from pressroom.store.lanes import LaneBook
@@ -37,7 +37,7 @@ def open_runners(settings: Settings, store: Store, site: Site | None, run_id: st
         raise BadInput("REPLICATE_API_TOKEN is not set")
     models = HostedModels(catalogue(settings.detectors), token=token, base_url=settings.replicate_base_url)
     account_id, site_id = (
-        (site.account_id, site.id) if site else (store.retrying(lambda session: ensure_account(session, settings.account)), None)
+        (site.account_id, site.id) if site else (store.retrying(lambda session: account_of_house(session, settings.account)), None)
     )
     with (
         OwnerLock(store) as owner,

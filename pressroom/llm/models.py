@@ -2,26 +2,27 @@
 
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, StringConstraints, ValidationError, field_validator, model_validator
 
 from pressroom.errors import BadInput
 from pressroom.llm.offline_provider import OfflineProvider
 from pressroom.llm.openai_embeddings import OpenAIEmbeddings
-from pressroom.llm.openai_provider import OpenAIProvider
+from pressroom.llm.openai_provider import NO_KEY, OpenAIProvider
 from pressroom.llm.prices import price_table
 from pressroom.llm.types import Provider, Purpose, Route, TablePurpose
 from pressroom.llm.urls import is_url
 from pressroom.records import Record
 from pressroom.settings import Settings
-from pressroom.wording import Place, first_problem
+from pressroom.wording import first_problem, keys_of
 
 SHIPPED = Path(__file__).with_name("models.yaml")
-BUILT_IN = ("openai", "offline", "on-device")
+MAKES = {"offline": "writes texts", "on-device": "makes embeddings"}  # on this machine
+BUILT_IN = ("openai", *MAKES)
 # The cheapest of OpenAI's; 512 of its 1,536 numbers keep most of its meaning at a third of the room.
 EMBEDDING_MODEL, EMBEDDING_DIMENSION = "text-embedding-3-small", 512
 EXPECTED = {
@@ -31,7 +32,7 @@ EXPECTED = {
     "key": "the name of an environment variable",
     "temperature": "a number, 0 to 2",
 }
-NO_KEY = SecretStr("none")  # the SDK wants some key, and an endpoint without keys reads none
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 class Endpoint(Record):
@@ -59,8 +60,8 @@ class Endpoint(Record):
 class Model(Record):
     """One model at one provider; None: the model of the settings."""
 
-    model: str | None = Field(default=None, min_length=1)
-    provider: str = "openai"
+    model: Name | None = None
+    provider: Name = "openai"
     reasoning: bool | None = None
     background: bool = False
 
@@ -69,9 +70,10 @@ class PurposeModel(Model):
     """The model of a purpose, what its requests leave open, and who stands in for it."""
 
     temperature: float | None = Field(default=None, ge=0, le=2)
-    max_output_tokens: int | None = Field(default=None, ge=1)
-    timeout_s: float | None = Field(default=None, gt=0)
-    dimension: int | None = Field(default=None, ge=1)  # of an embedding
+    max_output_tokens: int | None = Field(default=None, ge=1, le=1_000_000)  # no model writes more in one answer
+    timeout_s: float | None = Field(default=None, gt=0, le=86_400)
+    # Of an embedding: the calibration set tells subjects apart by 8 numbers, not by 4, and would say so when they are paid for.
+    dimension: int | None = Field(default=None, ge=8, le=16_384)
     fallback: tuple[Model, ...] = ()
 
 
@@ -83,6 +85,8 @@ class ModelTable(Record):
     def _knows_its_providers(self) -> "ModelTable":
         if taken := sorted(self.providers.keys() & set(BUILT_IN)):
             raise ValueError(f"the provider name {taken[0]} is taken; {', '.join(BUILT_IN)} are built in")
+        if not all(name.strip() for name in self.providers):
+            raise ValueError("a provider has no name")
         for purpose, entry in self.purposes.items():
             for model in (entry, *entry.fallback):
                 if model.provider not in (*BUILT_IN, *self.providers):
@@ -90,10 +94,11 @@ class ModelTable(Record):
                     raise ValueError(f"purpose {purpose} names the provider {model.provider}, expected one of {known}")
                 if model.provider in self.providers and model.model is None:
                     raise ValueError(f"purpose {purpose} names the provider {model.provider} without a model")
-                if model.provider == "offline" and purpose == "embedding":
-                    raise ValueError("purpose embedding: offline writes texts only; use on-device")
-                if model.provider == "on-device" and purpose != "embedding":
-                    raise ValueError(f"purpose {purpose}: on-device makes embeddings only; use offline")
+                fits = {"embedding": "on-device", "image": "openai"}.get(purpose, "offline")
+                if model.provider in MAKES and model.provider != fits:
+                    raise ValueError(f"purpose {purpose}: {model.provider} {MAKES[model.provider]} only; use {fits}")
+            if purpose != "embedding" and entry.dimension:
+                raise ValueError(f"purpose {purpose}: a dimension is of vectors; only embedding has one")
             if purpose == "embedding" and entry.fallback:
                 raise ValueError("purpose embedding: vectors of two models are never compared, so none can be the fallback of another")
         return self
@@ -102,8 +107,12 @@ class ModelTable(Record):
 class ModelRoutes:
     """The routes of one run: what `Exchange` asks. Providers are made once each, and only those that some purpose can use."""
 
-    def __init__(self, table: ModelTable, settings: Settings) -> None:
-        """Raises BadInput when a key or a URL cannot be one, or a key is missing."""
+    def __init__(self, table: ModelTable, settings: Settings, *, chosen_by: str = "PRESSROOM_MODELS") -> None:
+        """`chosen_by`: where the models of the table are named, for messages.
+
+        Raises BadInput when a key or a URL cannot be one, or a key is missing.
+        """
+        self._chosen_by = chosen_by
         self._table = table
         self._settings = settings
         self._made: dict[tuple[object, ...], Provider] = {}
@@ -153,6 +162,7 @@ class ModelRoutes:
                 reasons=model.reasoning,
                 background=model.background,
                 prices=self._settings.prices,
+                chosen_by=self._chosen_by if model.model else "PRESSROOM_LLM_MODEL",
             )
         return self._made[key]
 
@@ -199,19 +209,14 @@ def model_table(path: Path | None = None) -> ModelTable:
     """The shipped table, changed by the one at `path`: a purpose's keys are changed one by one, a provider is added or replaced."""
     shipped, own = _read(SHIPPED), _read(path) if path else {}
     purposes = dict(shipped["purposes"])
-    for purpose, entry in (own.get("purposes") or {}).items():
-        purposes[purpose] = {**(purposes.get(purpose) or {}), **entry} if isinstance(entry, Mapping) else entry
+    for purpose, entry in own.get("purposes", {}).items():
+        own_entry = {} if entry is None else entry
+        purposes[purpose] = {**purposes.get(purpose, {}), **own_entry} if isinstance(own_entry, Mapping) else own_entry
     merged = {**shipped, **own, "purposes": purposes}
     try:
         return ModelTable.model_validate(merged)
     except ValidationError as error:
-        raise BadInput(f"{path or SHIPPED}: {first_problem(error, expected=EXPECTED, known=_known)}") from None
-
-
-def _known(place: Place) -> Collection[str]:
-    """The keys that may stand beside the unknown one at this place."""
-    entry = Endpoint if place[0] == "providers" else Model if "fallback" in place else PurposeModel
-    return (entry if len(place) > 1 else ModelTable).model_fields
+        raise BadInput(f"{path or SHIPPED}: {first_problem(error, expected=EXPECTED, known=keys_of(ModelTable))}") from None
 
 
 def _variable(name: str) -> str | None:
@@ -223,15 +228,27 @@ def _variable(name: str) -> str | None:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """The keys of a table of which something is said. An empty file changes nothing, as an empty key does not."""
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            seen: set[str] = set()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.value in seen:  # the last would win, and nobody be told
+                    raise yaml.constructor.ConstructorError(None, None, f"{key.value} is there twice", key.start_mark)
+                seen.add(str(key.value))
+            return super().construct_mapping(node, deep)
+
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = yaml.load(path.read_text(encoding="utf-8-sig"), Loader)
     except OSError as error:
         raise BadInput(f"PRESSROOM_MODELS: {path} cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, or a date that is none
-        line = getattr(getattr(error, "problem_mark", None), "line", None)
-        raise BadInput(f"{path}{f', line {line + 1}' if line is not None else ''}: not YAML") from None
-    if not isinstance(found, dict) or not isinstance(found.get("purposes") or {}, dict):
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, or a date that is none
+        mark = getattr(error, "problem_mark", None)
+        why = error.problem if isinstance(error, yaml.constructor.ConstructorError) else "not YAML"
+        raise BadInput(f"{path}{f', line {mark.line + 1}' if mark else ''}: {why}") from None
+    said = {} if found is None else found
+    if not isinstance(said, dict) or not isinstance(said.get("purposes") or {}, dict):
         raise BadInput(f"{path}: expected a mapping with `purposes` and `providers`")
-    return found
+    return {key: value for key, value in said.items() if value is not None}

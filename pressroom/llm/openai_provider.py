@@ -44,6 +44,7 @@ PASSING = (408, 409, 425)
 UNFINISHED = ("queued", "in_progress")
 FIRST_POLL_S, LONGEST_POLL_S = 0.25, 2.0  # of an answer that is made in the background
 DURATION = re.compile(r"(\d+(\.\d+)?(h|ms|m|s))+")
+NO_KEY = SecretStr("none")  # the SDK wants some key, and an endpoint without keys reads none
 NO_CREDIT = {"insufficient_quota", "billing_hard_limit_reached"}
 
 
@@ -69,9 +70,11 @@ class OpenAIProvider:
         reasons: bool | None = None,
         background: bool = False,
         prices: Path | None = None,
+        chosen_by: str = "PRESSROOM_LLM_MODEL",
     ) -> None:
         """`reasons`: the model thinks before it answers; None: its name tells. `background`: the endpoint makes answers under an id that
-        can be asked for again (Responses only). `prices`: a price table beside the shipped one.
+        can be asked for again (Responses only). `prices`: a price table beside the shipped one. `chosen_by`: the setting that names the
+        model, for messages.
 
         Raises BadInput when the key or the URL cannot be one.
         """
@@ -86,6 +89,7 @@ class OpenAIProvider:
         self.key = key
         self.base_url = base_url
         self._prices = prices
+        self._chosen_by = chosen_by
         self._client: AsyncOpenAI | None = None
         self._opening = threading.Lock()
         self._reasons = bool(REASONING.match(model.rsplit("/", 1)[-1])) if reasons is None else reasons
@@ -302,15 +306,17 @@ class OpenAIProvider:
             return Throttled(named, retry_after=_retry_after(error.response.headers))
         if status in PASSING or status >= 500:
             return Transient(named, retry_after=_retry_after(error.response.headers))
+        if status == 401 and self.key == NO_KEY:
+            return Permanent(f"{named}: it wants a key; set {self._named('OPENAI_API_KEY')}")
         if status in (401, 403):
             key = "the key is wrong" if status == 401 else "the key may not do this"
             return Permanent(f"{named}: {key}; check {self._named('OPENAI_API_KEY', 'OPENAI_BASE_URL')}")
         if request is None:
             return Missing(f"{named}: it knows no such batch or file, or has no Batch API") if status == 404 else Permanent(named)
         if status == 404:
-            settings = self._named("PRESSROOM_LLM_MODEL", "PRESSROOM_LLM_API", "OPENAI_BASE_URL")
+            settings = self._named(self._chosen_by, "PRESSROOM_LLM_API", "OPENAI_BASE_URL")
             return Missing(f"{named}: it has no model {self.model!r}, or no {self.api} API; check {settings}")
-        return Permanent(f"{named}{self._harmless(error, request)}; check {self._named('PRESSROOM_LLM_MODEL', 'PRESSROOM_LLM_API')}")
+        return Permanent(f"{named}{self._harmless(error, request)}; check {self._named(self._chosen_by, 'PRESSROOM_LLM_API')}")
 
     def _harmless(self, error: "APIStatusError", request: Request[T]) -> str:
         body = error.body if isinstance(error.body, dict) else {}

@@ -119,7 +119,7 @@ def _read(path: Path) -> PriceTable:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: cannot be read ({getattr(error, 'strerror', None) or 'not UTF-8'}); expected a price table") from None
-    except (yaml.YAMLError, ValueError) as error:  # an impossible date, 2026-02-30, is a ValueError
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # an impossible date, 2026-02-30, is a ValueError
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         raise BadInput(f"{path}{where}: no valid YAML ({getattr(error, 'problem', None) or error})") from None

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jinja2.sandbox import SandboxedEnvironment
 
 OURS = frozenset({"site", "rules", "day", "wanted", "attempt"})
+LONGEST = 1_000_000  # characters of either half of a prompt: the house's longest, for the golden set, has 2,500
 TEXTS = (str, int, float, Decimal, dt.date, dt.time)
 
 
@@ -70,6 +71,12 @@ class Foreign:
 
         raise SecurityError(f'{self._name} was written by others: it goes into a prompt by the filter data("name") only')
 
+    # A list of it, `%r` and `format` would write the object's address: no text of others, and another prompt in each process.
+    __repr__ = __str__
+
+    def __format__(self, form: str) -> NoReturn:
+        self.__str__()
+
 
 def as_variables(variables: Mapping[str, Any]) -> dict[str, Any]:
     """The variables as a template may have them."""
@@ -97,7 +104,21 @@ def environment() -> "SandboxedEnvironment":
         undefined=StrictUndefined, finalize=_written, autoescape=False, trim_blocks=True, lstrip_blocks=True
     )
     made.filters["data"] = _block
+    made.intercepted_binops = frozenset({"*"})
+    made.binop_table["*"] = _product
+    # With chance in it a prompt is another one each time that it is rendered, and no booked answer would ever fit it.
+    del made.filters["random"], made.globals["lipsum"]
     return made
+
+
+def _product(left: Any, right: Any) -> Any:
+    """The product. Raises SecurityError for a text or list longer than a prompt: {{ 'a' * 10**9 }} took 4 GB while it was compiled."""
+    from jinja2.exceptions import SecurityError
+
+    for one, times in ((left, right), (right, left)):
+        if isinstance(one, str | list | tuple) and isinstance(times, int) and len(one) * times > LONGEST:
+            raise SecurityError(f"its text has more than {LONGEST:,} characters")
+    return left * right
 
 
 def _written(value: Any) -> Any:
@@ -116,5 +137,5 @@ def _block(value: Any, name: str) -> str:
     from jinja2.tests import test_undefined as is_undefined
 
     if missing := [field for field, read in value.items() if is_undefined(read)] if isinstance(value, dict) else []:
-        raise UndefinedError(f"data block {name}: {', '.join(missing)} is missing")
+        raise UndefinedError(f"data block {name}: no value for {', '.join(missing)}")
     return data(bare(value), name)

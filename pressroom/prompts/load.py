@@ -6,7 +6,7 @@ line `<!-- input -->` divides: above it the instructions, the stable text that a
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,9 +16,9 @@ from pydantic import BaseModel, Field, ValidationError
 
 from pressroom.errors import BadInput
 from pressroom.llm.types import Request
-from pressroom.prompts.foreign import as_variables, environment
+from pressroom.prompts.foreign import LONGEST, OURS, as_variables, environment
 from pressroom.records import Record
-from pressroom.wording import Place, first_problem
+from pressroom.wording import first_problem, keys_of
 
 # jinja2, frontmatter and yaml are imported where a prompt is used: definitions ask only for versions, to say their code_version.
 if TYPE_CHECKING:
@@ -36,13 +36,15 @@ EXPECTED = {
     "temperature": "a number, 0 to 2",
 }  # of the front matter
 DIVIDER = "<!-- input -->"
+# What Python writes for a generator, a function or another object that has no text, also when a filter went over it.
+ADDRESS = re.compile(r"(?:<|&lt;)([^<>&]*) at\W+0x[0-9a-f]+", re.IGNORECASE)
 
 
 class Parameters(Record):
     """What a prompt sets for its calls. What it leaves open, the table of models fills in by purpose."""
 
     temperature: float | None = Field(default=None, ge=0, le=2)
-    max_output_tokens: int | None = Field(default=None, ge=1)
+    max_output_tokens: int | None = Field(default=None, ge=1, le=1_000_000)  # no model writes more in one answer
 
 
 class FrontMatter(Record):
@@ -58,6 +60,7 @@ class FrontMatter(Record):
 class Prompt:
     """One prompt file. `version` is the first 12 hex digits of the SHA-256 of its `text`; `schema` is the name of its answer's model."""
 
+    path: Path
     id: str
     purpose: PromptPurpose
     schema: str
@@ -90,7 +93,7 @@ class Prompt:
     def check_schema(self, answer: type[BaseModel]) -> None:
         """Raises BadInput when the prompt describes the fields of another answer."""
         if answer.__name__ != self.schema:
-            raise BadInput(f"prompt {self.id}: its schema is {self.schema}, and it is asked for {answer.__name__}")
+            raise BadInput(f"{self._named}: front matter schema: expected {answer.__name__}, not {self.schema}")
 
     def warm_up(self) -> None:
         """Compiles the templates, which takes some 80 ms, so that the first request need not."""
@@ -99,23 +102,29 @@ class Prompt:
             _used(half)
 
     def render(self, variables: Mapping[str, Any]) -> tuple[str, str]:
-        """Instructions and input with `variables` filled in; what others wrote gets there by data blocks only.
+        """Instructions and input with `variables` filled in; what others wrote gets there by data blocks of the input only.
 
-        Raises BadInput that names the variable or field that is missing or stands outside of a block, or says what does not fit.
+        Raises BadInput that names the variable or field that is missing or stands where it may not, or says what does not fit.
         """
         from jinja2 import TemplateError
 
+        # Held before rendering, so that a variable in a branch not taken is missed too.
+        if missing := [path for path in self.variables() if _is_missing(path, variables)]:
+            raise BadInput(f"{self._named}: no value for {', '.join(missing)}")
+        if foreign := sorted(name for name in _used(self.instructions) - OURS if "." not in name):
+            raise BadInput(f"{self._named}: the instructions use {', '.join(foreign)}: what others wrote belongs below the line {DIVIDER}")
+        given = as_variables(variables)
         try:
-            # Held before rendering, so that a variable in a branch not taken is missed too.
-            if missing := [path for path in self.variables() if _is_missing(path, variables)]:
-                raise BadInput(f"prompt {self.id}: variable {', '.join(missing)} is missing")
-            given = as_variables(variables)
-            instructions, input = (_template(half).render(given).strip() for half in (self.instructions, self.input))
+            return _rendered(self.instructions, given), _rendered(self.input, given)
         except TemplateError as error:
-            raise BadInput(f"prompt {self.id}: {error.message}") from None
-        except (TypeError, ValueError) as error:  # a text where a number is compared, an object that JSON does not have
-            raise BadInput(f"prompt {self.id}: a variable does not fit: {error}") from None
-        return instructions, input
+            raise BadInput(f"{self._named}: {error.message}") from None
+        except Exception as error:  # noqa: BLE001 - a template is a program: it divides by zero, calls itself, compares a text with a number
+            raise BadInput(f"{self._named}: cannot be rendered with these variables: {str(error) or type(error).__name__}") from None
+
+    @property
+    def _named(self) -> str:
+        """The prompt as messages call it: one of the house's by its id, a variant by its file."""
+        return f"prompt {self.id}" if self.path.parent == FOLDER else str(self.path)
 
     def variables(self) -> list[str]:
         """What the prompt uses, by name; a field of a variable as `site.name`."""
@@ -158,27 +167,23 @@ def load(path: Path) -> Prompt:
     """
     import frontmatter
     import yaml
-    from jinja2 import TemplateSyntaxError
 
     text = _text(path)
     try:
         head, body = frontmatter.parse(text)
         front = FrontMatter.model_validate(head)
     except ValidationError as error:
-        raise BadInput(f"{path}: front matter {first_problem(error, expected=EXPECTED, known=_known)}") from None
-    except (yaml.YAMLError, ValueError):  # ValueError: a date or a number that YAML's grammar takes and Python does not
+        raise BadInput(f"{path}: front matter {first_problem(error, expected=EXPECTED, known=keys_of(FrontMatter))}") from None
+    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: a date or a number that YAML's grammar takes and Python does not
         raise BadInput(f"{path}: the front matter is not YAML") from None
     halves = re.split(rf"^{re.escape(DIVIDER)}[ \t]*$", body, flags=re.MULTILINE)
     if len(halves) != 2:
         raise BadInput(f"{path}: expected one line {DIVIDER} between instructions and input, found {len(halves) - 1}")
     instructions, input = (half.strip() for half in halves)
     for half in (instructions, input):
-        try:
-            _template(half)
-        except TemplateSyntaxError as error:
-            line = text[: text.find(half)].count("\n") + error.lineno
-            raise BadInput(f"{path}, line {line}: not a Jinja template: {error.message}") from None
+        _check_template(half, path, text[: text.find(half)].count("\n"))
     return Prompt(
+        path=path,
         id=front.id,
         purpose=front.purpose,
         schema=front.answer,
@@ -190,8 +195,20 @@ def load(path: Path) -> Prompt:
     )
 
 
-def _known(place: Place) -> Collection[str]:
-    return Parameters.model_fields if len(place) > 1 else ("id", "purpose", "schema", "parameters")
+def _check_template(half: str, path: Path, above: int) -> None:
+    """Raises BadInput for a half, `above` lines down in the file, that is no template, or reads other files."""
+    from jinja2 import TemplateSyntaxError, nodes
+
+    readers = (nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport)
+    try:
+        _template(half)
+        elsewhere = [node for node in _environment().parse(half).find_all(nodes.Stmt) if isinstance(node, readers)]
+    except TemplateSyntaxError as error:
+        raise BadInput(f"{path}, line {above + error.lineno}: not a Jinja template: {error.message}") from None
+    except Exception as error:  # noqa: BLE001 - Python compiles it in the end, and has limits: 20 loops in one another, 1,000 brackets
+        raise BadInput(f"{path}: not a Jinja template: {str(error).partition(' (')[0]}") from None
+    if elsewhere:
+        raise BadInput(f"{path}, line {above + elsewhere[0].lineno}: reads another template, and a prompt is one file")
 
 
 @cache
@@ -202,6 +219,22 @@ def _environment() -> "SandboxedEnvironment":
 @cache
 def _template(half: str) -> "Template":
     return _environment().from_string(half)
+
+
+def _rendered(half: str, given: Mapping[str, Any]) -> str:
+    """The text of a half. Raises TemplateRuntimeError when it is too long or shows an object's address, and what the template does."""
+    from jinja2 import TemplateRuntimeError
+
+    pieces, length = [], 0
+    for piece in _template(half).generate(given):
+        length += len(piece)
+        if length > LONGEST:
+            raise TemplateRuntimeError(f"its text has more than {LONGEST:,} characters")
+        pieces.append(piece)
+    text = "".join(pieces).strip()
+    if found := ADDRESS.search(text):  # no data block holds one: these signs are escapes there
+        raise TemplateRuntimeError(f"<{found[1].split()[0]} …> is an object that has no text; the filter list or join may be missing")
+    return text
 
 
 @cache

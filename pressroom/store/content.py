@@ -2,7 +2,8 @@
 
 import datetime as dt
 import uuid
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,8 +59,9 @@ def topic_memory(session: Session, site_id: uuid.UUID, day: dt.date, *, days: in
 def save_drafts(session: Session, site: Site, drafts: Sequence[Draft], *, run_id: str) -> None:
     """Books drafts, each with its version.
 
-    The answer of a call that is booked already changes nothing. A new answer becomes the next version and the current one; beside a draft
-    that a person has touched it is a candidate: state and pointer stay.
+    The answer of a call that is booked already changes nothing. A new answer becomes the next version and the current one. Beside a draft
+    that a person has touched, or that is better (it has a text and the new one none; it keeps the rules and the new one does not), it is a
+    candidate: state and pointer stay.
     """
     owned = {"account_id": site.account_id, "site_id": site.id}
     drafts = sorted(drafts, key=lambda draft: draft.id)  # two processes with the same drafts wait one for the other, not each for the other
@@ -68,22 +70,33 @@ def save_drafts(session: Session, site: Site, drafts: Sequence[Draft], *, run_id
     new = set(session.scalars(_NEW_DRAFT, heads))  # as nearly all are: two statements for all of them
     if new:
         session.execute(_NEW_VERSION, [versions[draft_id] | {"number": 1} for draft_id in new])
-    for draft in drafts:
-        if draft.id not in new:
-            _save_again(session, draft, versions[draft.id])
+    if again := [draft for draft in drafts if draft.id not in new]:
+        _save_again(session, again, versions)
 
 
-def _save_again(session: Session, draft: Draft, version: dict[str, Any]) -> None:
-    """Books the version of a draft that is there already, unless its answer is."""
-    row = session.execute(sa.select(DraftRow).where(DraftRow.id == draft.id).with_for_update()).scalar_one()
-    versions = session.execute(sa.select(DraftVersionRow.number, DraftVersionRow.call).where(DraftVersionRow.draft_id == draft.id)).all()
-    if any(call == draft.version.call for _, call in versions):
-        return
-    number = max((number for number, _ in versions), default=0) + 1
-    session.execute(_NEW_VERSION, version | {"number": number})
-    if not row.touched:
-        row.state, row.current = draft.state, number
-        row.updated_at = dt.datetime.now(dt.UTC)
+def _save_again(session: Session, drafts: Sequence[Draft], versions: Mapping[uuid.UUID, Mapping[str, Any]]) -> None:
+    """Books the versions of drafts that are there already, but those whose answer is."""
+    ids = [draft.id for draft in drafts]
+    rows = {row.id: row for row in session.scalars(sa.select(DraftRow).where(DraftRow.id.in_(ids)).order_by(DraftRow.id).with_for_update())}
+    known: defaultdict[uuid.UUID, dict[int, sa.Row[*tuple[Any, ...]]]] = defaultdict(dict)
+    columns = (DraftVersionRow.draft_id, DraftVersionRow.number, DraftVersionRow.call, DraftVersionRow.text)
+    for version in session.execute(sa.select(*columns).where(DraftVersionRow.draft_id.in_(ids))):
+        known[version.draft_id][version.number] = version
+    asked = [draft for draft in drafts if draft.version.call not in {version.call for version in known[draft.id].values()}]
+    numbers = {draft.id: max(known[draft.id], default=0) + 1 for draft in asked}
+    if asked:
+        session.execute(_NEW_VERSION, [{**versions[draft.id], "number": numbers[draft.id]} for draft in asked])
+    for draft in asked:
+        row = rows[draft.id]
+        stands = known[draft.id][row.current].text
+        if not row.touched and _worth(draft.state, draft.version.text) >= _worth(row.state, stands):
+            row.state, row.current = draft.state, numbers[draft.id]
+            row.updated_at = dt.datetime.now(dt.UTC)
+
+
+def _worth(state: str, text: str) -> tuple[bool, bool]:
+    """What a version is worth beside another one: first that it keeps the rules, then that there is something to work on."""
+    return state != "failed", bool(text)
 
 
 def drafts_on(session: Session, site_id: uuid.UUID, day: dt.date) -> tuple[Draft, ...]:

@@ -21,6 +21,7 @@ _c = ModelCallRow
 # A call that failed has no time of an answer: it counts when it was entered.
 _at = sa.func.timezone("UTC", sa.func.coalesce(_c.answered_at, _c.created_at))
 _answered = _c.status == "answered"
+_failed = (_c.status == "failed") & (_c.attempts > 0)  # one that was held back, by an open circuit or a limit in money, never left
 _unpriced = _answered & _c.cost_usd.is_(None)
 
 _KEYS: dict[By, sa.ColumnElement[str]] = {
@@ -67,7 +68,8 @@ class Costs(Record):
 
 
 def costs(session: Session, *, account_id: uuid.UUID, by: By, since: dt.date, until: dt.date, site_id: uuid.UUID | None = None) -> Costs:
-    """What the account's answered and failed calls came to, of one site when `site_id` is given. Replays leave no row: they are free.
+    """What the account's answered and failed calls came to, of one site when `site_id` is given. Replays leave no row: they are free. A
+    call that never left is none.
 
     Days and months are those of `answered_at` in UTC (of `created_at` for a call that failed), whatever a site's own time zone. Rows come
     dearest first, then by key; days and months in their order.
@@ -76,7 +78,7 @@ def costs(session: Session, *, account_id: uuid.UUID, by: By, since: dt.date, un
     query = (
         sa.select(key, *_counts(), *_sums())
         .join(SiteRow, SiteRow.id == _c.site_id, isouter=True)
-        .where(_c.account_id == account_id, _c.status.in_(["answered", "failed"]), sa.cast(_at, sa.Date).between(since, until))
+        .where(_c.account_id == account_id, _answered | _failed, sa.cast(_at, sa.Date).between(since, until))
         .group_by(key)
     )
     if site_id:
@@ -99,7 +101,7 @@ def _counts() -> list[sa.Label[Any]]:
     models = sa.func.array_agg(_c.model.distinct()).filter(_unpriced)
     return [
         number.filter(_answered).label("answered"),
-        number.filter(_c.status == "failed").label("failed"),
+        number.filter(_failed).label("failed"),
         number.filter(_answered & _c.batch_id.is_not(None)).label("batched"),
         number.filter(_unpriced).label("unpriced"),
         sa.func.coalesce(models, sa.cast([], sa.ARRAY(sa.String))).label("unpriced_models"),

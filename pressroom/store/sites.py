@@ -1,15 +1,14 @@
 """Accounts and sites as the database knows them."""
 
 import datetime as dt
-import uuid
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from pressroom.errors import BadInput
-from pressroom.records import Site
-from pressroom.store.accounts import ensure_account
+from pressroom.records import Site, stable_id
+from pressroom.store.accounts import check_account, ensure_account
 from pressroom.store.tables import SiteRow
 
 
@@ -38,20 +37,26 @@ def apply_site(session: Session, site: Site) -> dict[str, tuple[object, object]]
     return changed
 
 
-def site_by_slug(session: Session, slug: str) -> Site:
-    """The site. Raises BadInput that names the known ones."""
+def site_by_slug(session: Session, slug: str, *, account: str | None = None) -> Site:
+    """The site, whosever it is unless `account` is given. Raises BadInput for an unknown account or site, with the known ones, and for
+    another account's site."""
+    if account:
+        check_account(session, account)
     row = session.execute(sa.select(SiteRow.definition).where(SiteRow.slug == slug)).scalar()
     if row is None:
-        known = [site.slug for site in all_sites(session)]
+        known = [site.slug for site in all_sites(session, account=account)]
         raise BadInput(
             f"site '{slug}' is unknown: " + (f"known are {', '.join(known)}" if known else "apply it with 'pressroom site apply FILE'")
         )
-    return Site.model_validate(row)
+    site = Site.model_validate(row)
+    if account and site.account != account:
+        raise BadInput(f"site '{slug}' belongs to the account '{site.account}'; PRESSROOM_ACCOUNT is '{account}'")
+    return site
 
 
-def all_sites(session: Session, *, account_id: uuid.UUID | None = None) -> list[Site]:
-    """Every site, by slug; of one account when `account_id` is given."""
+def all_sites(session: Session, *, account: str | None = None) -> list[Site]:
+    """Every site, by slug; of one account when `account` is given."""
     query = sa.select(SiteRow.definition).order_by(SiteRow.slug)
-    if account_id:
-        query = query.where(SiteRow.account_id == account_id)
+    if account:
+        query = query.where(SiteRow.account_id == stable_id("account", account))
     return [Site.model_validate(row) for row in session.execute(query).scalars()]

@@ -50,11 +50,6 @@ class Drafts(Record):
     def drafts(self) -> tuple[Draft, ...]:
         return tuple(written.draft for written in self.written)
 
-    @property
-    def rejected(self) -> int:
-        """Drafts that break a rule after all refinements: they are there, in the state failed."""
-        return sum(draft.state == "failed" for draft in self.drafts)
-
 
 Save = Callable[[Written], Awaitable[None]]
 

@@ -143,8 +143,26 @@ def test_a_first_day_in_the_future_leaves_no_day_and_says_so(desk: MakeDesk) -> 
 def test_a_day_without_any_keyword_says_where_to_put_them(desk: MakeDesk) -> None:
     brew = desk()
     document = told(brew.pressroom(*RUN), 2, "site 'brew' has no keywords", "keywords/inbox")
-    assert (document["ideas"], document["drafts"]) == ([], [])
-    assert len(brew.run("--keywords", "keywords.csv")["drafts"]) == 9
+    assert (document["ideas"], document["drafts"], document["ok"]) == ([], [], False)
+    assert document["problem"].startswith("site 'brew' has no keywords on 2026-11-20: put a keyword file into ")
+    done = brew.run("--keywords", "keywords.csv")
+    assert (len(done["drafts"]), done["ok"], done["problem"]) == (9, True, None)
+
+
+@pytest.mark.long
+def test_a_day_before_the_first_import_asks_for_a_file_of_its_own(desk: MakeDesk) -> None:
+    """What a batch or a backfill of past days meets; the table does not count what the run never came to."""
+    brew, past = desk(), "2026-11-02"
+    brew.run("--keywords", "keywords.csv")
+    done = brew.pressroom("run", "brew", "--date", past)
+    assert done.returncode == 2
+    assert done.stderr.endswith(
+        f"site 'brew' has no keywords on {past}, they came later: 'pressroom run brew --date {past} --keywords FILE' imports a file for "
+        "that day and those after it\n"
+    )
+    assert done.stdout.splitlines()[1].split() == ["brew", past, "–", "–", "0", "0", "0", "0", "0.0000"]
+    assert len(brew.run("--keywords", "keywords.csv", day=past)["drafts"]) == 9
+    assert len(brew.run(day="2026-11-03")["drafts"]) == 9, "the days after it have the file as well"
 
 
 @pytest.mark.parametrize(
@@ -152,6 +170,9 @@ def test_a_day_without_any_keyword_says_where_to_put_them(desk: MakeDesk) -> Non
     [
         ("PRESSROOM_LLM", "openai", "OPENAI_API_KEY"),
         ("PRESSROOM_LLM", "nonsense", "offline"),
+        ("PRESSROOM_MODELS", "/nowhere.yaml", "/nowhere.yaml cannot be read"),
+        ("OPENAI_BASE_URL", "foo", "a URL such as"),
+        ("OPENAI_BASE_URL", "http://127.0.0.1:99999/v1", "a URL such as"),
         ("PRESSROOM_LLM_MAX_IN_FLIGHT", "zero", "a whole number"),
         ("PRESSROOM_START_DATE", "soon", "a day, YYYY-MM-DD"),
         ("PRESSROOM_DATABASE_URL", "mysql://me:sesame@127.0.0.1/x", "postgresql://"),
@@ -163,7 +184,7 @@ def test_a_day_without_any_keyword_says_where_to_put_them(desk: MakeDesk) -> Non
     ],
 )
 def test_a_bad_setting_is_named_before_anything_starts(bare: Desk, variable: str, value: str, named: str) -> None:
-    bare.environment[variable] = value
+    bare.environment |= {variable: value} if variable == "PRESSROOM_LLM" else {"PRESSROOM_LLM": "auto", variable: value}
     assert told(bare.pressroom(*RUN), 2, variable, named) is None
     assert not (bare.folder / "home").exists()
 

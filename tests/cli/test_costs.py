@@ -92,7 +92,7 @@ def test_figures_that_are_seldom_there_have_a_column_when_they_are(store: Store,
         session.add(ModelBatchRow(id=batch, account_id=SITE.account_id, provider="openai", model="m", state="collected", requests=1))
     call("0.2", site_id=None)
     call("0.1", batch_id=batch, cached_tokens=1500, cache_write_tokens=300, images=2, input_tokens=12_345_678)
-    call(None, status="failed", answered_at=None, input_tokens=0, output_tokens=0)
+    call(None, status="failed", attempts=4, answered_at=None, input_tokens=0, output_tokens=0)
     _, headings, *rows = (line.split() for line in shown(costs(*NOVEMBER)).splitlines())
     assert headings[:10] == ["site", "calls", "failed", "batched", "input", "cached", "written", "output", "images", "USD"]
     assert rows[1][:10] == ["brew", "1", "1", "1", "12.3M", "1,500", "300", "500", "2", "0.1000"]
@@ -105,7 +105,7 @@ def test_a_table_is_never_wider_than_the_terminal(call: Call, costs: Pressroom, 
     long = {"run_id": run, "item": item, "asset": "writer/instagram_reels", "model": "accounts/them/models/an-open-model-70b-instruct"}
     many = dict.fromkeys(("input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens"), 987_654_321)
     call("98765.4321", **long, **many)
-    call(None, status="failed", answered_at=None, **long)
+    call(None, status="failed", attempts=4, answered_at=None, **long)
     for by in get_args(command.By):
         table = shown(costs("--by", by, *NOVEMBER, width=width))
         assert max(cell_len(line) for line in table.splitlines()) <= width
@@ -131,6 +131,19 @@ def test_a_call_whose_endpoint_did_not_say_what_it_used_is_no_matter_of_the_pric
         "1 call without a known price: llama3.3:70b; add it to the price table that PRESSROOM_PRICES names",
         f"2 calls {said}",
     ]
+
+
+def test_calls_without_an_answer_are_said_to_be_free_and_where_they_are_told_apart(call: Call, costs: Pressroom) -> None:
+    call("0.1", site_id=None)
+    for item in ("idea/x", "idea/linkedin"):
+        call(None, status="failed", attempts=4, answered_at=None, site_id=None, item=item)
+    call(None, status="failed", attempts=0, answered_at=None, item="held-back/x")
+    lines = shown(costs(*NOVEMBER)).splitlines()
+    assert lines[-1] == "2 calls got no answer and cost nothing; --by item tells which"
+    assert [line.split()[0] for line in lines[2:-1]] == ["(house)", "total"]
+    by_item = shown(costs("--by", "item", *NOVEMBER)).splitlines()
+    assert by_item[-1] == "2 calls got no answer and cost nothing"
+    assert [line.split()[:3] for line in by_item[2:5]] == [["idea/x", "1", "1"], ["idea/linkedin", "0", "1"], ["total", "1", "2"]]
 
 
 def test_calls_without_a_price_are_said_and_never_shown_as_free(call: Call, costs: Pressroom) -> None:

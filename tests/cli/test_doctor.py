@@ -101,6 +101,56 @@ def with_model(environment: dict[str, str], base: str) -> tuple[int, dict[str, A
     return code, checks["model"]
 
 
+def own_provider(environment: dict[str, str], folder: Path, base: str, **entry: str) -> tuple[int, dict[str, Any]]:
+    """What is found of a provider of one's own, called local, that writes the drafts."""
+    table = folder / "models.yaml"
+    provider = {"base_url": base, **entry}
+    table.write_text(json.dumps({"providers": {"local": provider}, "purposes": {"draft": {"provider": "local", "model": "small"}}}))
+    more = {"PRESSROOM_LLM": "auto", "PRESSROOM_MODELS": str(table), "OPENAI_API_KEY": KEY, "GROQ_API_KEY": KEY}
+    with endpoint(200, '{"data": [{"id": "gpt-4.1-mini"}]}') as (openai, _):
+        code, checks = examined(environment, **more, OPENAI_BASE_URL=openai)
+    return code, checks["model (local)"]
+
+
+def test_a_provider_of_ones_own_is_told_apart_from_the_endpoint_of_the_settings(environment: dict[str, str], tmp_path: Path) -> None:
+    """Its URL, key and model stand in the table, or in the variable that the table names: OPENAI_… would be the wrong place to look."""
+    place = "the provider local in PRESSROOM_MODELS"
+    code, dead = own_provider(environment, tmp_path, "http://127.0.0.1:1/v1")
+    assert (code, dead["state"], dead["advice"]) == (2, "problem", f"correct base_url of {place}, or look at the network")
+    with endpoint(401) as (base, _):
+        _, keyless = own_provider(environment, tmp_path, base)
+        _, refused = own_provider(environment, tmp_path, base, key="GROQ_API_KEY")
+    assert "wants a key (401)" in keyless["found"]
+    assert keyless["advice"] == f"set key of {place}"
+    assert "refuses the key (401)" in refused["found"]
+    assert refused["advice"] == "correct GROQ_API_KEY"
+    with endpoint(200, '{"data": [{"id": "large"}]}') as (base, _):
+        code, other = own_provider(environment, tmp_path, base)
+    assert (code, other["state"], other["advice"]) == (0, "warning", f"set model of {place} to what it has")
+    with endpoint(200, '{"data": [{"id": "small"}]}') as (base, _):
+        _, well = own_provider(environment, tmp_path, base)
+        _, keyed = own_provider(environment, tmp_path, base, key="GROQ_API_KEY")
+    assert well["found"].endswith("/v1, without a key")
+    assert keyed["found"].endswith("/v1, key set")
+
+
+def test_a_server_of_ones_own_by_its_url_alone_is_asked_and_may_want_a_key(environment: dict[str, str]) -> None:
+    alone = {"PRESSROOM_LLM": "auto", "OPENAI_API_KEY": "", "PRESSROOM_LLM_MODEL": "small"}
+    with endpoint(200, '{"data": [{"id": "small"}]}') as (base, _):
+        code, checks = examined(environment, **alone, OPENAI_BASE_URL=base)
+    assert (code, checks["model"]["state"]) == (0, "ok")
+    assert checks["model"]["found"].endswith("without a key")
+    with endpoint(401) as (base, _):
+        code, checks = examined(environment, **alone, OPENAI_BASE_URL=base)
+    assert (code, checks["model"]["state"], checks["model"]["advice"]) == (2, "problem", "set OPENAI_API_KEY")
+    assert "wants a key (401)" in checks["model"]["found"]
+
+
+def test_an_account_that_does_not_exist_is_a_problem(environment: dict[str, str]) -> None:
+    code, checks = examined(environment, PRESSROOM_ACCOUNT="nope")
+    assert (code, checks["account"]["state"], checks["account"]["advice"]) == (2, "problem", "correct PRESSROOM_ACCOUNT")
+
+
 def test_an_endpoint_that_lists_the_model_is_well(environment: dict[str, str]) -> None:
     with endpoint(200, '{"data": [{"id": "small"}]}') as (base, keys):
         code, model = with_model(environment, base)

@@ -85,6 +85,7 @@ def test_a_worse_variant_stands_beside_the_houses_prompt_with_the_difference(ask
     assert table["refinements a case"] == ["0.00", "1.00", "+1.00", "worse"]
     assert table["none / 1 / 2 / 3"] == ["12 / 0 / 0 / 0", "0 / 12 / 0 / 0"]
     assert table["calls paid / replayed"] == ["12 / 0", "24 / 0"]
+    assert float(table["length as X counts it"][0]) <= float(table["length, older counters"][0]), "a code of a rule explains nothing"
     assert "better: none\nworse: " in done.stdout
     assert "One case is 8.3%" in done.stdout
     assert "Asked 36 times for 0.0" in done.stdout
@@ -138,6 +139,21 @@ def test_an_unchanged_copy_pays_for_nothing_of_its_own(ask: Ask, endpoint: OpenA
     assert [result["parts"] for result in house["results"]] == [result["parts"] for result in copy["results"]]
 
 
+def test_a_difference_that_the_figures_do_not_show_is_none_and_a_replay_is_told_from_what_it_cost_once(
+    ask: Ask, endpoint: OpenAISimulator, tmp_path: Path
+) -> None:
+    """A word more is a millionth of a dollar: worse for a script, which can weigh it, and 0.0000 for people."""
+    (tmp_path / "longer.md").write_text(prompt("draft_x").text.replace("Voice:", "The voice is this:"), encoding="utf-8")
+    words = ("--against", "longer.md", "--cases", "1")
+    (found,) = document(ask(*words, "--json", endpoint=endpoint))["prompts"]
+    cost = found["difference"]["cost_usd"]
+    assert (0 < cost["change"] < 0.00005, cost["verdict"]) == (True, "worse")
+    said = ask(*words, endpoint=endpoint).stdout
+    assert rows(said)["cost when paid, USD"][2:] == ["0.0000", "same"]
+    assert "Nothing was asked or paid: 2 answers replayed, for free." in said
+    assert "Asked" not in said
+
+
 def test_without_a_name_every_prompt_is_evaluated(ask: Ask) -> None:
     done = ask("--json")
     assert done.returncode == 0
@@ -174,6 +190,17 @@ def test_another_model_can_be_asked(ask: Ask, endpoint: OpenAISimulator) -> None
     (only,) = versions(ask("draft_x", "--model", "gpt-5-nano", "--cases", "1", "--json", endpoint=endpoint))
     assert only["models"] == ["gpt-5-nano"]
     assert [asked.model for asked in endpoint.requests] == ["gpt-5-nano"]
+
+
+def test_a_model_that_the_endpoint_does_not_have_is_to_be_looked_for_where_it_was_named(
+    ask: Ask, endpoint: OpenAISimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint.fail("404", times=None)
+    told(ask("draft_x", "--cases", "1", "--model", "nope", endpoint=endpoint), 3, "check --model, PRESSROOM_LLM_API or OPENAI_BASE_URL")
+    told(ask("draft_x", "--cases", "1", endpoint=endpoint), 3, "check PRESSROOM_LLM_MODEL, PRESSROOM_LLM_API or OPENAI_BASE_URL")
+    (tmp_path / "models.yaml").write_text("purposes: {draft: {model: nope}}", encoding="utf-8")
+    monkeypatch.setenv("PRESSROOM_MODELS", "models.yaml")
+    told(ask("draft_x", "--cases", "1", endpoint=endpoint), 3, "check PRESSROOM_MODELS, PRESSROOM_LLM_API or OPENAI_BASE_URL")
 
 
 def test_a_model_that_stands_in_answers_for_no_other(
@@ -268,9 +295,9 @@ def test_a_golden_set_of_ones_own_can_be_asked(ask: Ask, tmp_path: Path) -> None
         (("ideas", "--against", "variant.md"), ("variant.md: front matter id: expected ideas, not draft_x",)),
         (("--against", "stranger.md"), ("stranger.md: front matter id: no prompt is called greeting",)),
         (("--against", "missing.md"), ("missing.md: cannot be read",)),
-        (("--against", "unfilled.md"), ("prompt draft_x: variable brand is missing",)),
-        (("--against", "other-answer.md"), ("prompt draft_x: its schema is LinkedInPost",)),
-        (("--golden", "broken"), ("broken/site.yaml: ", "unknown key")),
+        (("--against", "unfilled.md"), ("unfilled.md: no value for brand",)),
+        (("--against", "other-answer.md"), ("other-answer.md: front matter schema: expected XPosts, not LinkedInPost",)),
+        (("--golden", "broken"), ("broken/site.yaml: calender: unknown key; known are site, clusters, calendar, ideas",)),
         (("--golden", "nowhere"), ("nowhere: holds no golden set",)),
         (("--cases", "0"), ("--cases",)),
         (("--fail-under", "80"), ("--fail-under",)),

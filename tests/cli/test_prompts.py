@@ -108,15 +108,30 @@ def test_variables_may_be_yaml_and_the_prompt_a_variant(prompts: Pressroom) -> N
 
 @pytest.mark.parametrize("name", sorted({path.partition(".")[0] for path in prompt("draft_x").variables()}))
 def test_a_missing_variable_is_one_line_that_names_the_prompt_and_the_variable(prompts: Pressroom, name: str) -> None:
-    told(prompts("render", "draft_x", "--variables", variables_file(without=name)), 2, f"prompt draft_x: variable {name} is missing")
+    told(prompts("render", "draft_x", "--variables", variables_file(without=name)), 2, f"prompt draft_x: no value for {name}")
 
 
 def test_a_missing_field_is_named_too(prompts: Pressroom) -> None:
     half = {"name": "Brew", "field": "coffee", "language": "en"}
-    told(prompts("render", "draft_x", "--variables", variables_file(site=half)), 2, "prompt draft_x: variable site.audience is missing")
+    told(prompts("render", "draft_x", "--variables", variables_file(site=half)), 2, "prompt draft_x: no value for site.audience")
     keyword = {"phrase": "moka pot", "searches": None}
-    told(prompts("render", "draft_x", "--variables", variables_file(keywords=[keyword])), 2, "prompt draft_x: data block keyword: intent")
-    told(prompts("render", "draft_x", "--variables", variables_file(keywords=3)), 2, "prompt draft_x: a variable does not fit")
+    told(
+        prompts("render", "draft_x", "--variables", variables_file(keywords=[keyword])),
+        2,
+        "prompt draft_x: data block keyword: no value for intent",
+    )
+    told(
+        prompts("render", "draft_x", "--variables", variables_file(keywords=3)),
+        2,
+        "prompt draft_x: cannot be rendered with these variables: ",
+    )
+
+
+def test_a_variant_that_is_wrong_is_named_by_its_file(prompts: Pressroom) -> None:
+    variables = variables_file()
+    for wrong, said in (("{{ 1 / 0 }}", "division by zero"), ("{{ 'a' * 10**9 }}", "1,000,000"), ("{{ '%r' % idea.title }}", "by others")):
+        Path("v3.md").write_text(f"{prompt('draft_x').text}\n{wrong}", encoding="utf-8")
+        told(prompts("render", "--file", "v3.md", "--variables", variables), 2, "pressroom: v3.md: ", said)
 
 
 @pytest.mark.parametrize(
@@ -152,9 +167,13 @@ def test_a_file_that_holds_no_variables_is_named(prompts: Pressroom, content: by
         (["render", "draft_x", "--site", "brew", "--variables", "v.json"], ["--site and --variables do not go together"]),
         (["render", "draft_x", "--date", "2026-11-20", "--variables", "v.json"], ["--date goes with --site"]),
         (["render", "draft_x", "--idea", "a", "--variables", "v.json"], ["--idea goes with --site"]),
-        (["render", "draft_x", "--site", "brew", "--date", "tomorrow"], ["--date", "tomorrow"]),
+        (["render", "draft_x", "--site", "brew", "--date", "tomorrow"], ["--date tomorrow: no date; expected YYYY-MM-DD"]),
+        (["render", "draft_x", "--site", "brew", "--date", "2026-13-01"], ["--date 2026-13-01: no date; expected YYYY-MM-DD"]),
         (["render", "ideas", "--site", "brew", "--idea", "a"], ["--idea", "prompts of drafts"]),
-        (["render", "--file", "other_answer.md", "--variables", "v.json"], ["draft_x", "LinkedInPost", "XPosts"]),
+        (
+            ["render", "--file", "other_answer.md", "--variables", "v.json"],
+            ["other_answer.md: front matter schema: expected XPosts, not LinkedInPost"],
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused_before_a_database_is_opened(prompts: Pressroom, words: list[str], named: list[str]) -> None:

@@ -7,17 +7,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 import sqlalchemy as sa
 
-from pressroom.store.content import save_ideas
+from cli.executing import execute_day
+from pressroom.store.content import drafts_on, save_ideas
 from pressroom.store.engine import Store
 from pressroom.store.sites import site_by_slug
-from pressroom.store.tables import Base
+from pressroom.store.tables import Base, SiteDayRow
 from simulators.openai import OpenAISimulator
-from tests.dagster.conftest import Desk
-from tests.samples import DAY, an_idea, call_booked
+from tests.dagster.conftest import Desk, add_sites, inbox_file
+from tests.dagster.conftest import instance_in_memory as instance
+from tests.samples import DAY, SITE, an_idea, call_booked
 from tests.telling import told
+
+__all__ = ["instance"]
 
 MakeDesk = Callable[..., Desk]
 
@@ -184,7 +189,9 @@ def test_answers_that_cannot_be_used_leave_the_day_as_it_was_and_a_fresh_run_ask
     bad = brew.pressroom("run", "brew", "--date", "2026-11-20", "--json")
     assert bad.returncode == 3
     assert "no proposed idea could be used" in bad.stderr
-    assert len(json.loads(bad.stdout)["ideas"]) == 3, "a bad answer took the day's ideas away"
+    document = json.loads(bad.stdout)
+    assert len(document["ideas"]) == document["counts"]["ideas"] == 3, "a bad answer took the day's ideas away"
+    assert (document["ok"], document["problem"] in bad.stderr) == (False, True)
 
     endpoint.answers, asked = capable, endpoint.count
     assert brew.pressroom("run", "brew", "--date", "2026-11-20").returncode == 3
@@ -216,6 +223,85 @@ def test_a_draft_that_failed_for_good_is_asked_again_only_by_regenerate(desk: Ma
     states = {draft["id"]: draft["state"] for draft in after["drafts"]}
     assert states[first["id"]] == "generated"
     assert {states[draft["id"]] for draft in others} == {"failed"}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["refusal", "too long"])
+def test_a_regenerated_draft_that_does_not_pass_leaves_the_good_one_in_use(
+    desk: MakeDesk, endpoint: OpenAISimulator, store: Store, kind: str
+) -> None:
+    """It was paid, so it is kept beside the good one; the day reads as before, and a run after it neither asks nor fails its check."""
+    brew = desk(endpoint)
+    before = brew.run("--keywords", "keywords.csv")
+    good = next(draft for draft in before["drafts"] if draft["platform"] == "x")
+    capable, asked = endpoint.answers, endpoint.count
+    if kind == "refusal":
+        endpoint.fail("refusal", times=None)
+    else:
+        endpoint.answers = lambda asked: {"posts": ["far too long " * 40]}
+    done = brew.pressroom("regenerate", good["id"][:8])
+    assert done.returncode == 1, done.stderr
+    assert f"{good['id']}: version 2 does not pass: version 1 stays the current one, generated" in done.stdout
+    assert endpoint.count > asked
+
+    endpoint.failures, endpoint.answers, asked = [], capable, endpoint.count
+    after = brew.run()
+    assert (endpoint.count, texts(after), after["counts"]["failed"]) == (asked, texts(before), 0)
+    with store.transaction() as session:
+        made = session.execute(sa.select(SiteDayRow).where(SiteDayRow.asset == "writer/x_posts")).scalar_one()
+    assert made.counts == {"drafts": 3, "failed": 0, "missing": 0}
+
+    again = brew.pressroom("regenerate", good["id"][:8], "--json")
+    assert again.returncode == 0, again.stderr
+    (draft,) = json.loads(again.stdout)
+    assert (draft["state"], draft["current"], [each["number"] for each in draft["versions"]]) == ("generated", 3, [1, 2, 3])
+
+
+@pytest.mark.long
+def test_drafts_asked_afresh_that_do_not_pass_replace_none_that_do(
+    instance: dg.DagsterInstance, endpoint: OpenAISimulator, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The asset materialised again in the UI with `fresh: true`, while the model refuses: its check and preview tell what stands."""
+    for name, value in {"LLM": "openai", "OPENAI_API_KEY": "sk-test-0123456789", "OPENAI_BASE_URL": endpoint.base_url}.items():
+        monkeypatch.setenv(name if name.startswith("OPENAI") else f"PRESSROOM_{name}", value)
+    add_sites(store, instance, SITE)
+    inbox_file("keywords.csv")
+    assert execute_day("daily_content", instance, SITE, DAY).ok
+    with store.transaction() as session:
+        before = drafts_on(session, SITE.id, DAY)
+    endpoint.fail("refusal", times=None)
+    asked = endpoint.count
+    asset = dg.AssetKey(["writer", "x_posts"])
+    assert execute_day("daily_content", instance, SITE, DAY, assets=[asset], llm={"fresh": True}).ok
+    assert endpoint.count > asked
+    with store.transaction() as session:
+        assert drafts_on(session, SITE.id, DAY) == before
+    event = instance.get_latest_materialization_event(asset)
+    assert event
+    assert event.asset_materialization
+    assert event.asset_materialization.metadata["failed"].value == 0
+    assert "no_draft" not in str(event.asset_materialization.metadata["preview"].value)
+    (check,) = instance.event_log_storage.get_asset_check_execution_history(dg.AssetCheckKey(asset, "within_rules"), limit=1)
+    assert check.status.value == "SUCCEEDED"
+
+
+@pytest.mark.parametrize("variable", ["PRESSROOM_MODELS", "PRESSROOM_PRICES"])
+def test_what_no_step_can_begin_without_is_told_in_its_own_words(
+    instance: dg.DagsterInstance, store: Store, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """A resource fails before the first step: the command ends as for any bad input, and the run's failure in the UI says the same."""
+    add_sites(store, instance, SITE)
+    monkeypatch.setenv(variable, "/nowhere.yaml")
+    ended = execute_day("daily_content", instance, SITE, DAY)
+    assert (ended.ok, ended.exit_code) == (False, 2)
+    assert "/nowhere.yaml" in ended.problem
+    assert "cannot be read" in ended.problem
+    assert "pressroom.errors" not in ended.problem
+    (failure,) = instance.get_records_for_run(ended.run_id, of_type=dg.DagsterEventType.RUN_FAILURE).records
+    assert failure.event_log_entry.dagster_event
+    error = failure.event_log_entry.dagster_event.job_failure_data.error
+    assert error
+    assert ended.problem in error.to_string()
 
 
 @pytest.mark.long

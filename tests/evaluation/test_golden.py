@@ -88,7 +88,9 @@ def test_the_texts_of_a_structure_come_in_its_order() -> None:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (("title: Your Pour", "titel: Your Pour"), ("ideas.1.titel", "unknown key")),
+        (("title: Your Pour", "titel: Your Pour"), ("ideas.1.titel: unknown key; known are why, title, description, topic_category, ",)),
+        (("ideas_per_day: 4", "ideas_a_day: 4"), ("site.automation.ideas_a_day: unknown key; known are enabled, at, ideas_per_day",)),
+        (("clusters:", "clusters: " + "[" * 5000), ("no valid YAML",)),
         (("    format: checklist\n", ""), ("ideas.1.format is missing",)),
         (("keywords: [pour over tastes bitter, ", "keywords: [pour over tastes sour, "), ("pour over tastes sour", "no keyword")),
         (("      limescale in kettle: 720\n", "      Espresso  Grinder: 720\n"), ("“espresso grinder” is there twice",)),

@@ -1,5 +1,6 @@
 """The table of models by purpose, and what a person writes beside it."""
 
+import re
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,10 +11,12 @@ from pressroom.errors import BadInput
 from pressroom.llm.models import ModelRoutes, model_routes, model_table
 from pressroom.llm.openai_embeddings import OpenAIEmbeddings
 from pressroom.llm.openai_provider import OpenAIProvider
+from pressroom.llm.prices import price_of
 from pressroom.llm.types import TablePurpose
 from pressroom.settings import Settings
 
 KEY = SecretStr("sk-test")
+ROOT = Path(__file__).parents[2]
 
 
 def routes(table: str, tmp_path: Path, **settings: Any) -> ModelRoutes:
@@ -101,9 +104,32 @@ def test_vectors_of_an_endpoint_name_their_space_by_all_that_decides_them(tmp_pa
             "purposes.draft.fallback.0.modell: unknown key; known are model, provider, reasoning",
         ),
         ("purposes: {draft: {timeout_s: 0}}", "purposes.draft.timeout_s is wrong: expected more than 0"),
+        ("purposes: {draft: {timeout_s: .inf}}", "purposes.draft.timeout_s is wrong: expected 86400 or less"),
+        ("purposes: {draft: {timeout_s: .nan}}", "purposes.draft.timeout_s is wrong: expected "),
+        (
+            "purposes: {draft: {max_output_tokens: 99999999999999999999}}",
+            "purposes.draft.max_output_tokens is wrong: expected 1000000 or less",
+        ),
+        ("purposes: {draft: {model: '  '}}", "purposes.draft.model is wrong: expected the model's name"),
+        ("purposes: {draft: {provider: '  '}}", "purposes.draft.provider is wrong: expected the provider's name"),
+        ("providers: {'': {base_url: 'http://a/v1'}}", "a provider has no name"),
+        ("purposes: {draft: {dimension: 512}}", "purpose draft: a dimension is of vectors; only embedding has one"),
+        ("purposes: {embedding: {provider: openai, dimension: 1}}", "purposes.embedding.dimension is wrong: expected 8 or more"),
+        ("purposes: {embedding: {provider: openai, dimension: 100000}}", "purposes.embedding.dimension is wrong: expected 16384 or less"),
+        ("purposes:\n  draft: {model: a}\n  idea: {model: b}\n  draft: {model: c}", "line 4: draft is there twice"),
+        ("purposes: {draft: {model: a, model: b}}", "line 1: model is there twice"),
+        ("providers: {local: {base_url: 'http://a/v1'}}\nproviders: {}", "line 2: providers is there twice"),
+        ("purposes: {draft: !!python/name:os.system x}", "line 1: could not determine a constructor"),
+        ("{[a]: 1}", "line 1: found unhashable key"),
+        ("purposes: " + "[" * 5000, "not YAML"),
         ("fallbacks: {}", "fallbacks: unknown key; known are providers, purposes"),
-        ("purposes: {draft: {provider: on-device}}", "on-device makes embeddings only"),
-        ("purposes: {embedding: {provider: offline}}", "offline writes texts only"),
+        ("providers: {a: {base_url: 'http://a/v1', apy: chat}}", "providers.a.apy: unknown key; known are base_url, api, key"),
+        ("purposes: {draft: {provider: on-device}}", "purpose draft: on-device makes embeddings only; use offline"),
+        ("purposes: {embedding: {provider: offline}}", "purpose embedding: offline writes texts only; use on-device"),
+        ("purposes: {image: {provider: offline}}", "purpose image: offline writes texts only; use openai"),
+        ("purposes: {image: {fallback: [{provider: offline}]}}", "purpose image: offline writes texts only; use openai"),
+        ("purposes: {image: {provider: on-device}}", "purpose image: on-device makes embeddings only; use openai"),
+        ("purposes: {poem:}", "purposes.poem is wrong: expected idea, draft"),
         ("purposes: [1, 2]", "expected a mapping"),
         ("just words", "expected a mapping"),
         ("purposes: {draft: {model: [", "line 1: not YAML"),
@@ -117,6 +143,29 @@ def test_a_table_that_is_wrong_is_one_line_with_the_file_and_the_place(tmp_path:
     assert "models.yaml" in str(caught.value)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "table", ["", "# nothing yet\n", "providers:", "purposes:", "providers:\npurposes:\n  draft:\n", "{}", "\ufeffpurposes: {}"]
+)
+def test_a_table_that_says_nothing_changes_nothing(tmp_path: Path, table: str) -> None:
+    path = tmp_path / "models.yaml"
+    path.write_text(table, encoding="utf-8")
+    assert model_table(path) == model_table()
+
+
+@pytest.mark.parametrize("path", ["docs/gateway.md", "pressroom/llm/models.yaml"])
+def test_the_examples_work_with_models_that_have_a_price_and_no_known_end(tmp_path: Path, path: str) -> None:
+    text = (ROOT / path).read_text(encoding="utf-8")
+    example = re.search(r"```yaml\n(providers:.*?)```|(#   providers:\n(?:#  [^\n]*\n)+)", text, re.DOTALL)
+    assert example, "there is an example"
+    found = routes((example[1] or example[2].replace("#   ", "")), tmp_path)
+    named = {model for purpose in get_args(TablePurpose) for provider, model in served_by(found, purpose) if provider == "openai"}
+    assert len(named) > 2
+    for model in named - {Settings.model_fields["llm_model"].default}:
+        price = price_of(model)
+        assert price, f"{model} has no price"
+        assert price.ends is None, f"{model} ends on {price.ends}: whoever copies the example is warned at once"
 
 
 def test_a_table_that_is_not_there_is_one_line_too(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, SecretStr
 
 from pressroom.errors import BadInput, Permanent, Transient
 from pressroom.llm.gateway import Exchange
-from pressroom.llm.openai_provider import REASONING_ROOM, OpenAIProvider
+from pressroom.llm.openai_provider import NO_KEY, REASONING_ROOM, OpenAIProvider
 from pressroom.llm.types import RawAnswer, Request, Scope, Ticket
 from simulators.openai import OpenAISimulator
 
@@ -64,6 +64,12 @@ def test_what_trying_again_cannot_help_is_one_line_that_names_the_setting_and_ne
     assert f"127.0.0.1:{simulator.port}" in str(error)
     assert KEY not in str(error)
     assert "\n" not in str(error)
+
+
+def test_a_server_that_wants_a_key_says_so_where_none_is_set(simulator: OpenAISimulator, ask_for: MakeRequest) -> None:
+    simulator.fail("401")
+    error = error_of(provider(simulator.base_url, key=NO_KEY.get_secret_value()), ask_for())
+    assert str(error).endswith("it wants a key; set OPENAI_API_KEY")
 
 
 @pytest.mark.parametrize("kind", ["429", "500", "502", "503", "reset", "html", "invalid-json", "other-shape"])

@@ -179,6 +179,7 @@ def test_a_price_file_of_ones_own_adds_models_and_stands_in_for_the_shipped_ones
         ("prices: []", "expected one entry or more"),
         ("prices: [a, b]", "entry 1: expected a mapping with model, since, input and output"),
         ("prices: [{", "line 1: no valid YAML"),
+        pytest.param("[" * 5000, "no valid YAML", id="brackets without end"),
         (f"prices: [{ENTRY}]\ncolour: red", "unknown key 'colour'; known are source, known, prices"),
         (f"prices: [{ENTRY}, {ENTRY}]", "llama3.3:70b has two prices since 2026-01-01"),
         (f"prices: [{ENTRY.replace('output', 'ouput')}]", "entry 1 (llama3.3:70b): unknown key 'ouput'; known are model, since"),

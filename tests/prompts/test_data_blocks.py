@@ -14,7 +14,7 @@ from jinja2 import Environment, nodes
 from pressroom.errors import BadInput
 from pressroom.platforms.registry import platforms
 from pressroom.prompts import load as prompts
-from pressroom.prompts.foreign import OURS
+from pressroom.prompts.foreign import OURS, environment
 from tests.samples import DAY, SITE
 
 # What prompts may use. Who wrote it: the site's owner or Pressroom itself, or a keyword file, a model, an endpoint.
@@ -150,6 +150,11 @@ def rendered(template: str) -> str:
         "{{ 'Mind: %s' | format(problem) }}",
         "{{ '{}'.format(problem) }}",
         "{{ (idea | data('idea')) ~ problem }}",
+        "{{ '%r' % problem }}",
+        "{{ '{0!r}'.format(problem) }}",
+        "{{ '{0:>9}'.format(problem) }}",
+        "{{ {'it': problem} | safe }}",
+        "{{ [problem] | string }}",
         "{% for keyword in keywords %}{{ keyword.phrase }}{% endfor %}",
         "{% set harmless = problem %}{{ harmless }}",
         "{% macro harmless(text) %}{{ text }}{% endmacro %}{{ harmless(problem) }}",
@@ -169,6 +174,32 @@ def test_a_template_that_forgets_the_data_block_or_looks_behind_the_scenes_is_re
         rendered(template)
     assert "Obey" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+# What those of Jinja's filters that need it are given beside the value.
+ARGUMENTS = {"attr": "'title'", "batch": "2", "format": "problem", "groupby": "'phrase'", "map": "'upper'", "replace": "'a', problem"}
+ARGUMENTS |= {
+    "default": "problem",
+    "join": "problem",
+    "round": "1",
+    "select": "'string'",
+    "selectattr": "'phrase'",
+    "slice": "2",
+    "sum": "start=''",
+}
+
+
+@pytest.mark.parametrize("written", ["{}", "({}) | list | string", "'%r' % [{}]", "{{1: {}}} | pprint"])
+@pytest.mark.parametrize("filter", sorted(environment().filters.keys() - {"data"}))
+def test_no_filter_brings_others_text_or_an_address_past_the_data_blocks(filter: str, written: str) -> None:
+    """Whatever is made of it, and however that is turned into a text: it is refused, or a number or the like is all that is said."""
+    for value in ("problem", "idea", "earlier", "keywords", "[problem]", "{'it': problem}", "'%s'", "[1, 2] | map('abs')"):
+        filtered = f"({value}) | {filter}{f'({ARGUMENTS[filter]})' if filter in ARGUMENTS else ''}"
+        try:
+            said = rendered(f"{{{{ {written.format(filtered)} }}}}")
+        except BadInput as error:
+            said = str(error)
+        assert not re.search("obey|0x", said, re.IGNORECASE), filtered
 
 
 def test_what_others_wrote_can_be_asked_about_outside_of_a_block() -> None:

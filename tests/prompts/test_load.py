@@ -60,20 +60,20 @@ def test_what_the_file_leaves_open_is_left_to_the_purpose(tmp_path: Path) -> Non
 
 def test_a_prompt_asked_for_another_answer_than_it_describes_is_refused(tmp_path: Path) -> None:
     """The model would be told of fields that its schema does not have."""
-    with pytest.raises(BadInput, match="prompt greeting: its schema is Greeting, and it is asked for Name"):
+    with pytest.raises(BadInput, match=r"greeting\.md: front matter schema: expected Name, not Greeting"):
         prompts.load(file(tmp_path)).request(item="a", variables={}, answer=Name, offline=lambda: Name(name="a"))
 
 
-def test_a_missing_variable_is_named_together_with_its_prompt(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="prompt greeting: variable guests, site is missing"):
+def test_a_missing_variable_is_named_together_with_its_file(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"greeting\.md: no value for guests, site"):
         asked(file(tmp_path))
 
 
 def test_a_missing_field_of_a_variable_is_named_too_even_in_a_branch_not_taken(tmp_path: Path) -> None:
     path = file(tmp_path, HEAD + "{% if site.name == 'Tea' %}{{ site.text }}{% endif %}<!-- here -->\n<!-- input -->\n")
-    with pytest.raises(BadInput, match=r"prompt greeting: variable site\.text is missing"):
+    with pytest.raises(BadInput, match=r"greeting\.md: no value for site\.text"):
         asked(path, site=Name(name="Brew"))
-    with pytest.raises(BadInput, match=r"prompt greeting: variable site\.name is missing"):
+    with pytest.raises(BadInput, match=r"greeting\.md: no value for site\.name"):
         asked(path, site={"text": "a mapping from a file serves as well as a record"})
 
 
@@ -84,7 +84,7 @@ def test_a_variable_that_may_be_none_is_not_asked_for_its_fields(tmp_path: Path)
 
 def test_a_field_that_is_missing_inside_a_data_block_names_the_block(tmp_path: Path) -> None:
     loop = '<!-- input -->\n{% for guest in guests %}{{ {"called": guest.name} | data("guest") }}{% endfor %}'
-    with pytest.raises(BadInput, match="prompt greeting: data block guest: called is missing"):
+    with pytest.raises(BadInput, match=r"greeting\.md: data block guest: no value for called"):
         asked(file(tmp_path, HEAD + loop), guests=[{"text": "no name"}])
 
 
@@ -98,9 +98,34 @@ def test_a_field_that_is_missing_inside_a_data_block_names_the_block(tmp_path: P
     ],
 )
 def test_a_variable_of_another_kind_than_the_template_expects_is_one_line(tmp_path: Path, body: str, value: Any) -> None:
-    with pytest.raises(BadInput, match="prompt greeting: a variable does not fit: ") as caught:
+    with pytest.raises(BadInput, match=r"greeting\.md: cannot be rendered with these variables: ") as caught:
         asked(file(tmp_path, HEAD + f"<!-- input -->\n{body}"), it=value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("{{ 1 / 0 }}", "cannot be rendered with these variables: division by zero"),
+        ("{{ range(10 ** 9) | list }}", "cannot be rendered with these variables: Range too big"),
+        ("{% macro it() %}{{ it() }}{% endmacro %}{{ it() }}", "cannot be rendered with these variables: maximum recursion depth"),
+        ("{{ 'a' | center(10 ** 16) }}", "cannot be rendered with these variables: MemoryError"),
+        ("{{ 'a' * 10 ** 9 }}", "its text has more than 1,000,000 characters"),
+        ("{{ 10 ** 9 * [1] }}", "its text has more than 1,000,000 characters"),
+        ("{% for a in range(9999) %}{% for b in range(9999) %}on and on{% endfor %}{% endfor %}", "its text has more than 1,000,000 char"),
+        ("{{ it | map('upper') ~ '' }}", "<generator …> is an object that has no text"),
+        ("{{ cycler(1, 2) | string }}", "<jinja2.utils.Cycler …> is an object that has no text"),
+    ],
+)
+def test_whatever_a_template_comes_to_is_one_line_that_names_its_file(tmp_path: Path, body: str, says: str) -> None:
+    """A template is a program. One that writes an object's address would be another prompt, and paid again, in every process."""
+    with pytest.raises(BadInput, match=rf"greeting\.md: {re.escape(says)}") as caught:
+        asked(file(tmp_path, HEAD + f"<!-- input -->\n{body}"), it=["a"])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_long_prompt_is_rendered(tmp_path: Path) -> None:
+    assert len(asked(file(tmp_path, HEAD + "<!-- input -->\n{{ ('word ' * 1000) * 199 }}")).input) == 994_999
 
 
 @pytest.mark.parametrize(
@@ -121,7 +146,9 @@ def test_a_variable_of_another_kind_than_the_template_expects_is_one_line(tmp_pa
             re.sub(r"parameters:\n(  .*\n)+", "parameters:\n", HEAD) + BODY,
             "front matter parameters is wrong: expected a mapping of keys to values",
         ),
+        (HEAD.replace("50", "9" * 20) + BODY, r"front matter parameters\.max_output_tokens is wrong: expected 1000000 or less"),
         (HEAD.replace("id: greeting", "id: [") + BODY, "the front matter is not YAML"),
+        (HEAD.replace("id: greeting", "id: " + "[" * 5000) + BODY, "the front matter is not YAML"),
         (HEAD.replace("0.5", "2026-13-45") + BODY, "the front matter is not YAML"),
         (BODY, "front matter id is missing: expected lower case words, joined by _"),
         (HEAD + "No divider.", "expected one line <!-- input -->.*found 0"),
@@ -140,12 +167,51 @@ def test_a_wrong_prompt_file_is_one_line_that_names_it_and_the_key(tmp_path: Pat
         ("Hello {{ site\n<!-- input -->\nNow.", 9),
         ("Hello.\n\n{{ site | shout }}\n<!-- input -->\nNow.", 11),
         ("Hello.\n<!-- input -->\nNow.\n{% endfor %}", 12),
+        ("Hello {{ [1, 2] | random }}.\n<!-- input -->\nNow.", 9),
     ],
 )
 def test_a_body_that_is_no_template_is_one_line_that_names_file_and_line(tmp_path: Path, body: str, line: int) -> None:
     with pytest.raises(BadInput, match=rf"greeting\.md, line {line}: not a Jinja template: ") as caught:
         prompts.load(file(tmp_path, HEAD + body))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{{ it | data(name='it', name='it') }}",
+        "{% for one in it %}" * 25 + "{% endfor %}" * 25,
+        "{{ " + "(" * 5000 + "it" + ")" * 5000 + " }}",
+        "{{ " + "9" * 5000 + " }}",
+    ],
+)
+def test_a_body_that_python_cannot_compile_is_no_template_either(tmp_path: Path, body: str) -> None:
+    with pytest.raises(BadInput, match=r"greeting\.md: not a Jinja template: \w") as caught:
+        prompts.load(file(tmp_path, HEAD + f"<!-- input -->\n{body}"))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "statement", ["{% include 'a.md' %}", "{% extends 'a.md' %}", "{% import 'a.md' as a %}", "{% from 'a.md' import a %}"]
+)
+def test_a_prompt_is_one_file(tmp_path: Path, statement: str) -> None:
+    """Its version is the hash of that file: what it read elsewhere could change, and the version would not."""
+    with pytest.raises(BadInput, match=r"greeting\.md, line 11: reads another template, and a prompt is one file"):
+        prompts.load(file(tmp_path, HEAD + f"<!-- input -->\nHello.\n{{% if it %}}{statement}{{% endif %}}"))
+
+
+def test_what_others_wrote_has_no_place_in_the_instructions(tmp_path: Path) -> None:
+    """Not in a data block either: the instructions are the part that an endpoint caches, the same for every request of a site."""
+    for body in ("{{ idea.title | data('idea') }}", "{% for idea in ideas %}.{% endfor %}"):
+        with pytest.raises(
+            BadInput, match=rf"greeting\.md: the instructions use ideas?: what others wrote belongs below the line {prompts.DIVIDER}"
+        ):
+            asked(file(tmp_path, f"{HEAD}{body}\n<!-- input -->"), idea={"title": "Obey."}, ideas=[])
+
+
+def test_the_houses_prompts_are_named_by_their_id() -> None:
+    with pytest.raises(BadInput, match=r"^prompt ideas: no value for attempt, clusters, day, "):
+        prompts.prompt("ideas").render({})
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -73,6 +73,7 @@ def test_a_comment_changes_no_version_and_a_threshold_does(tmp_path: Path) -> No
         ("{severity: 2}", "entry 1: code: is missing"),
         ("{code: GAMB}\n  - {code: GAMB}", "GAMB: code: stands twice"),
         ("{code: GAMB, severity: 1, severity: 2}", "no valid YAML (the key 'severity' stands twice)"),
+        ("{code: GAMB, [severity]: 1}", "no valid YAML (found unhashable key)"),
     ],
 )
 def test_a_mistake_in_a_risk_is_one_line_with_file_code_and_field(tmp_path: Path, entry: str, line: str) -> None:

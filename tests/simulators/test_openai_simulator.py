@@ -227,7 +227,36 @@ def test_another_process_sets_limits_and_batches_by_the_same_names(simulator: Op
     assert (simulator.batch_latency, simulator.hold_batches) == (3, True)
     assert post(control, {"rpm": None})[0] == 200
     assert (simulator.limits.rpm, simulator.limits.tpm) == (None, 500), "the other limit stays"
-    assert post(control, {"rpm": 0})[1]["message"] == "rpm is a whole number of 1 or more, or none; not 0"
+
+
+@pytest.mark.parametrize(
+    ("order", "said"),
+    [
+        ({"fail": [{"kind": "refusal", "containing": "Tides"}]}, "fail: expected a list of KIND[@PLACE][:TIMES[:RETRY_AFTER]], such as"),
+        ({"fail": "429"}, "fail: expected a list"),
+        ({"fail": ["burn"]}, "unknown failure 'burn'"),
+        ({"rpm": 0}, "rpm: expected a whole number, 1 or more, or null"),
+        ({"latency": "2"}, "latency: expected seconds, 0 or more"),
+        ({"hold_batches": "no"}, "hold_batches: expected true or false"),
+        ({"answers": ["a"]}, "answers: expected documents by the name of their schema"),
+        ({"burn": True}, "no such order: burn; there are latency"),
+    ],
+)
+def test_an_order_that_is_none_is_told_and_nothing_is_changed(simulator: OpenAISimulator, order: dict[str, Any], said: str) -> None:
+    simulator.fail("503", times=None)
+    post(f"{simulator.base_url}/responses", RESPONSES)
+    status, problem = post(simulator.base_url.replace("/v1", "/_control"), {"reset": True, "latency": 9, "fail": []} | order)
+    assert (status, said in problem["message"]) == (400, True), problem
+    assert (simulator.count, simulator.latency, len(simulator.failures)) == (1, 0.0, 1)
+
+
+def test_an_answer_that_raises_is_a_500_with_the_errors_name_and_is_not_paid(simulator: OpenAISimulator) -> None:
+    simulator.answers = lambda asked: asked.body["title"]
+    status, problem = post(f"{simulator.base_url}/responses", RESPONSES)
+    assert (status, problem["code"], problem["message"]) == (500, "KeyError", "The simulator fell over: 'title'")
+    simulator.answers = None
+    assert post(f"{simulator.base_url}/responses", RESPONSES)[0] == 200
+    assert (simulator.stats()["answered"], simulator.paid_twice) == (1, 0)
 
 
 def test_the_command_line_sets_what_a_test_sets() -> None:

@@ -277,6 +277,25 @@ def test_another_process_sets_it_by_its_command_line_and_over_http(simulator: Re
     assert (simulator.latency, simulator.failures, simulator.rpm) == (2.5, [Failure("stuck", 2)], 600)
 
 
+@pytest.mark.parametrize(
+    ("order", "said"),
+    [({"fail": [{"kind": "429"}]}, "fail: expected a list of KIND"), ({"pass_time": "1 h"}, "pass_time: expected seconds")],
+)
+def test_an_order_that_is_none_is_told_and_nothing_is_changed(simulator: ReplicateSimulator, order: dict[str, Any], said: str) -> None:
+    reply = httpx.post(f"{simulator.base_url}/_control", json={"latency": 9} | order)
+    assert (reply.status_code, said in reply.json()["detail"]) == (400, True), reply.text
+    assert simulator.latency == 0
+
+
+def test_an_answer_that_raises_is_a_500_with_the_errors_name_and_is_not_paid(simulator: ReplicateSimulator, plain: httpx.Client) -> None:
+    good, simulator.answers = simulator.answers, lambda asked: asked.files[7]
+    reply = plain.post("/predictions", json={"version": NSFW, "input": {"image": picture("red")}})
+    assert (reply.status_code, reply.json()["title"]) == (500, "IndexError")
+    simulator.answers = good
+    create(plain, "red")
+    assert (simulator.stats()["paid"], simulator.paid_twice) == (1, 0)
+
+
 def test_it_runs_as_a_module_and_says_where() -> None:
     command = [sys.executable, "-m", "simulators.replicate", "--port", "0", "--latency", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

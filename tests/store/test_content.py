@@ -71,6 +71,33 @@ def test_beside_a_draft_that_a_person_touched_a_new_answer_is_only_a_candidate(s
     assert count(store, DraftVersionRow) == 2
 
 
+GOOD, BROKEN, EMPTY = ("generated", "A post."), ("failed", "A post that is far too long."), ("failed", "")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "becomes_current"),
+    [
+        (GOOD, GOOD, True),
+        (GOOD, BROKEN, False),
+        (GOOD, EMPTY, False),
+        (BROKEN, GOOD, True),
+        (BROKEN, BROKEN, True),
+        (BROKEN, EMPTY, False),
+        (EMPTY, BROKEN, True),
+        (EMPTY, EMPTY, True),
+    ],
+)
+def test_a_version_that_is_worse_than_the_current_one_is_kept_beside_it(
+    store: Store, before: tuple[str, str], after: tuple[str, str], becomes_current: bool
+) -> None:
+    one_idea(store, "first", "second")
+    for call, (state, text) in (("first", before), ("second", after), ("second", after)):
+        draft = saved(store, a_draft(an_idea(), call=call, text=text).model_copy(update={"state": state}))
+    assert (draft.state, draft.version.text) == (after if becomes_current else before)
+    assert draft.version.number == (2 if becomes_current else 1)
+    assert count(store, DraftVersionRow) == 2, "what was paid is kept, once"
+
+
 def test_the_topic_memory_is_thirty_days_and_all_that_was_published(store: Store) -> None:
     one_idea(store, "old", "older", "today")
     with store.transaction() as session:

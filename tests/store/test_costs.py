@@ -124,14 +124,15 @@ def test_a_call_counts_on_the_day_of_its_answer_in_utc(call: Call, added_up: Cal
 
 
 def test_a_call_that_failed_counts_when_it_was_entered_and_costs_nothing(call: Call, added_up: Callable[..., Costs]) -> None:
-    call(None, status="failed", answered_at=None)
-    call(None, status="failed", answered_at=None, created_at=dt.datetime(2026, 10, 1, tzinfo=dt.UTC))
+    call(None, status="failed", attempts=4, answered_at=None)
+    call(None, status="failed", attempts=4, answered_at=None, created_at=dt.datetime(2026, 10, 1, tzinfo=dt.UTC))
     (row,) = added_up("day").rows
     assert row == Cost(key="2026-11-20", failed=1), "a call without an answer is no call without a price"
 
 
-def test_what_is_still_out_is_not_counted(call: Call, added_up: Callable[..., Costs]) -> None:
-    for status in ("pending", "batched"):
+def test_what_is_still_out_or_never_left_is_not_counted(call: Call, added_up: Callable[..., Costs]) -> None:
+    """A call that an open circuit or a limit in money held back stands in the ledger as failed, after no try."""
+    for status in ("pending", "batched", "failed"):
         call(None, status=status, answered_at=None)
     found = added_up()
     assert (found.rows, found.total) == ((), Cost(key="total"))
