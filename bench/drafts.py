@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import chdir
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -129,7 +130,7 @@ def days(folder: Path, store: Store, base_url: str) -> list[Day]:
         document = json.loads(pressroom("run", slug, "--date", str(DAY), "--keywords", "keywords.csv", "--json"))
         whole = time.time() - begin
         assert document["calls"]["paid"] == 1 + len(work()), "a call more than one for the ideas and one for each draft is a second round"
-        with DagsterInstance.from_config(str(folder)) as instance:
+        with chdir(folder), DagsterInstance.from_config(str(folder)) as instance:  # its storage is beside the file
             (record,) = instance.get_run_records(RunsFilter(run_ids=[document["run_id"]]))
         assert record.end_time
         timed.append(Day(record.end_time - begin, whole, drafts_step(store, document["run_id"])))
