@@ -15,8 +15,9 @@ from sqlalchemy.orm import Session
 
 from pressroom.errors import PressroomError
 from pressroom.llm.types import BatchEndpoint, BatchResult, Provider, RemoteBatch, Routes
+from pressroom.records import Usage
 from pressroom.store.batches import Batch, Outcome, adopt, batch_of, book_outcomes, close_batch, is_abandoned, open_batches
-from pressroom.store.calls import DEAD_FOR_S, storable_answer
+from pressroom.store.calls import DEAD_FOR_S, Booked
 from pressroom.store.engine import Store
 from pressroom.store.runs import LastWords
 
@@ -137,7 +138,7 @@ async def _brought_in(store: Store, batch: Batch, provider: Provider, endpoint: 
             return Outcome(result.key, None, result.error)
         usage = result.answer.usage
         cost = provider.price(usage, batch=True) if usage else None
-        return Outcome(result.key, storable_answer(result.answer.body, usage, cost))
+        return Outcome(result.key, Booked(result.answer.body, usage or Usage(), cost))
 
     for file in remote.files:
         async for results in _by(BOOKED_AT_ONCE, endpoint.results(file)):

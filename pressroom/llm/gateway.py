@@ -30,7 +30,7 @@ from pressroom.llm.pacer import Pacer
 from pressroom.llm.types import Answer, Budget, Charge, Limits, Provider, RawAnswer, Request, Route, Routes, Scope, T, Ticket
 from pressroom.records import Tally, Usage
 from pressroom.store.batches import BatchBook
-from pressroom.store.calls import Batched, Bill, Booked, Claim, Entry, Ledger, Ours, storable_answer
+from pressroom.store.calls import Batched, Bill, Booked, Claim, Entry, Ledger, Ours
 from pressroom.store.grouped import Grouped
 from pressroom.store.lanes import LaneBook
 
@@ -316,7 +316,7 @@ class Exchange:
             tally.input_tokens += raw.usage.input if raw.usage else 0
             tally.output_tokens += raw.usage.output if raw.usage else 0
         try:
-            return await self._bills(Bill(call.key, storable_answer(raw.body, raw.usage, cost), call.attempts))
+            return await self._bills(Bill(call.key, Booked(raw.body, raw.usage or Usage(), cost), call.attempts))
         except Transient as error:
             raise NotBooked(f"an answer that was paid could not be booked: {error}") from error
 

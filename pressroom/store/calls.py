@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -199,8 +199,9 @@ class Ledger:
 
         Where another process took a row over and was answered first, its answer stands and this bill is added to it.
         """
-        rows = [_row(bill) for bill in bills]
         try:
+            bills = list(map(_storable_bill, bills))
+            rows = [_row(bill) for bill in bills]
             booked = self._store.each_alone(lambda database: set(database.scalars(_BOOK, {"rows": rows})))
             return [
                 bill.answer if bill.request_hash in booked else self._store.retrying(lambda session: book_in(session, bill))  # noqa: B023
@@ -268,13 +269,9 @@ def calls_of_run(session: Session, run_id: str) -> Totals:
     return Totals(*session.execute(figures.where(_c.run_id == run_id)).one())
 
 
-def storable_answer(body: dict[str, Any], usage: Usage | None, cost_usd: Decimal | None) -> Booked:
-    """An answer as the ledger can hold it: without what JSONB cannot."""
-    return Booked(_storable(body), usage or Usage(), cost_usd)
-
-
 def book_in(session: Session, bill: Bill) -> Booked:
     """As `Ledger.book`, for one answer in a transaction of the caller's own."""
+    bill = _storable_bill(bill)
     database, values = session.connection(), {"rows": [_row(bill)]}
     if database.execute(_BOOK, values).one_or_none():
         return bill.answer
@@ -282,6 +279,10 @@ def book_in(session: Session, bill: Bill) -> Booked:
     if stands.answer != bill.answer.body:
         database.execute(_ADD, values)
     return _booked(stands)
+
+
+def _storable_bill(bill: Bill) -> Bill:
+    return replace(bill, answer=replace(bill.answer, body=_storable(bill.answer.body)))
 
 
 def _row(bill: Bill) -> dict[str, Any]:

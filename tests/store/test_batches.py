@@ -24,7 +24,7 @@ from pressroom.store.batches import (
     open_batches,
     waiting_calls,
 )
-from pressroom.store.calls import Batched, Booked, Entry, Ledger, Ours, storable_answer
+from pressroom.store.calls import Batched, Booked, Entry, Ledger, Ours
 from pressroom.store.engine import Store
 from pressroom.store.locks import OwnerLock
 from pressroom.store.runs import LastWords, last_words
@@ -80,7 +80,7 @@ def new() -> NewBatch:
 
 
 def answer(text: str = "tides") -> Booked:
-    return storable_answer({"text": text}, USAGE, COST)
+    return Booked({"text": text}, USAGE, COST)
 
 
 def stored(store: Store, batch: NewBatch) -> Batch:
