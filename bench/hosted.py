@@ -10,6 +10,7 @@ The limit is the account's real one; what it permits is no more than so many cre
 import asyncio
 import base64
 import dataclasses
+import gc
 import json
 import statistics
 import subprocess
@@ -90,6 +91,7 @@ def exchange(store: Store, models: HostedModels, *, in_flight: int, creates_a_mi
     limits = hosted_limits(in_flight=in_flight, creates_a_minute=creates_a_minute)
     for provider in models.providers():
         provider.warm_up()
+    gc.freeze()  # as definitions.py does, in whose processes runs are
     with (
         OwnerLock(store) as owner,
         Exchange(models, Ledger(store, owner), LaneBook(store, owner), limits=limits, budget=RunBudget(parts.A_LOT_USD)) as made,

@@ -1,5 +1,6 @@
 """Real parts for the benchmarks: the simulated endpoint in a process of its own, PostgreSQL in a folder of its own, the gateway between."""
 
+import gc
 import json
 import os
 import subprocess
@@ -116,6 +117,7 @@ def exchange(store: Store, base_url: str, *, in_flight: int) -> Iterator[Exchang
     routes, budget = model_routes(settings), RunBudget(A_LOT_USD)
     for provider in routes.providers():
         provider.warm_up()
+    gc.freeze()  # as definitions.py does, in whose processes runs are
     with OwnerLock(store) as owner, Exchange(routes, Ledger(store, owner), LaneBook(store, owner), limits=limits, budget=budget) as made:
         yield made
 

@@ -26,12 +26,15 @@ from pressroom.inference.types import Detection, Media, Progress
 from pressroom.llm.pace import Rules
 from pressroom.llm.types import Answer, Asks, Limits, Provider, Purpose, Request, Route
 from pressroom.records import Coverage, Detector, Frame, Signal
+from pressroom.store.grouped import Grouped
 
 CREATES_A_MINUTE = 600  # of one account, by Replicate's documents; with little credit 6, which a 429 tells
 IN_FLIGHT = 128
 # The gateway's own deadline lies behind that of the prediction: it is cancelled and forgotten first, so that nothing runs on unseen.
 BEHIND_S = 60.0
 PROMPT = "detect"  # in the ledger, where a text has the name of its prompt
+# What stands in the places of a model's input, and its measures.
+Given = tuple[dict[str, JsonValue], Sent]
 PIECE_SEARCH_S = 20  # a piece of sound ends in a pause within its last so many seconds, if there is one
 
 
@@ -124,10 +127,12 @@ class HostedRunner:
         if not sheets:
             return Detection(self._unseen(media))
         done = itertools.count(1)
+        # Files are read and hashed many at a time: a thread for each would fight over the interpreter with those that send.
+        given = Grouped[Sheet, Given](lambda group: [self._given(media, sheet) for sheet in group])
 
         async def look(sheet: Sheet) -> Looked:
             try:
-                return await self._look(media, sheet)
+                return await self._look(media, sheet, given)
             finally:
                 progress(next(done), len(sheets))
 
@@ -156,10 +161,10 @@ class HostedRunner:
         batches = [tuple(chosen[at : at + self.entry.batch]) for at in range(0, len(chosen), self.entry.batch)]
         return [Sheet("-".join(str(frame.number) for frame in dict.fromkeys((part[0], part[-1]))), part) for part in batches]
 
-    async def _look(self, media: Media, sheet: Sheet) -> Looked:
+    async def _look(self, media: Media, sheet: Sheet, given: Grouped[Sheet, Given]) -> Looked:
         """One call. An answer that cannot be read is an answer all the same: it is paid, and its problem is told."""
         try:
-            values, sent = await asyncio.to_thread(self._given, media, sheet)
+            values, sent = await given(sheet)
             answer = await self.asks.ask(self._request(media, sheet, values))
         except (Transient, Permanent) as error:
             return Looked(sheet, error=error)
@@ -180,7 +185,7 @@ class HostedRunner:
             offline=_not_here,
         )
 
-    def _given(self, media: Media, sheet: Sheet) -> tuple[dict[str, JsonValue], Sent]:
+    def _given(self, media: Media, sheet: Sheet) -> Given:
         """What stands in the places of the input, and its measures. Raises Permanent when a file cannot be read."""
         try:
             if not sheet.frames:
@@ -192,7 +197,7 @@ class HostedRunner:
             what = f"frame {sheet.frames[0].number}" if sheet.frames else "the sound"
             raise Permanent(f"{what} cannot be read ({type(error).__name__})") from None
 
-    def _sound(self, media: Media, sheet: Sheet) -> tuple[dict[str, JsonValue], Sent]:
+    def _sound(self, media: Media, sheet: Sheet) -> Given:
         assert media.audio
         audio, whole = media.audio, (sheet.start_ms, sheet.end_ms) == (0, media.duration_ms)
         if whole:
