@@ -45,10 +45,12 @@ class Grouped(Generic[A, B]):
     def _end(
         self, loop: asyncio.AbstractEventLoop, group: "list[asyncio.Future[B]]", working: "asyncio.Future[list[B | Exception]]"
     ) -> None:
-        for future, result in zip(group, working.result(), strict=True):
+        error = working.exception()
+        results = [error] * len(group) if error else working.result()
+        for future, result in zip(group, results, strict=True):
             if future.done():
                 continue
-            if isinstance(result, Exception):
+            if isinstance(result, BaseException):
                 future.set_exception(result)
             else:
                 future.set_result(result)
@@ -56,7 +58,10 @@ class Grouped(Generic[A, B]):
 
     def _results(self, group: Sequence[A]) -> list[B | Exception]:
         try:
-            return list(self._work(group) or cast("list[B]", [None] * len(group)))
+            results = self._work(group)
+            if results is None:
+                results = cast("list[B]", [None] * len(group))
+            return [result for _, result in zip(group, results, strict=True)]
         except Exception as error:  # noqa: BLE001 - those who wait get it
             if len(group) == 1 or isinstance(error, Transient):
                 return [error] * len(group)

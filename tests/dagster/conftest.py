@@ -163,6 +163,12 @@ def add_sites(store: Store, instance: dg.DagsterInstance, *sites: Site) -> None:
 ORIGIN = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("pressroom"), "__repository__")
 
 
+def status_of(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
+    run = instance.get_run_by_id(run_id)
+    assert run
+    return run.status
+
+
 def add_run(instance: dg.DagsterInstance, job: str, status: dg.DagsterRunStatus, *, site: str = "brew", day: object = "2026-11-20") -> str:
     """A run that stands in Dagster's books; nothing executes it."""
     run = dg.DagsterRun(

@@ -24,7 +24,7 @@ from sensors.finished_content import finished_content
 from sensors.keyword_files import keyword_files
 from sensors.lost_runs import lost_runs
 from sensors.sites import sites
-from tests.dagster.conftest import add_run, add_sites, in_process, inbox_file
+from tests.dagster.conftest import add_run, add_sites, in_process, inbox_file, status_of
 from tests.dagster.conftest import instance_in_memory as instance
 from tests.samples import DAY, SITE
 
@@ -271,12 +271,6 @@ def started(instance: dg.DagsterInstance, at: dt.datetime, *, site: str = "brew"
     run_id = add_run(instance, "daily_content", dg.DagsterRunStatus.STARTING, site=site)
     instance.handle_run_event(run_id, dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, "daily_content"), at)
     return run_id
-
-
-def status_of(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
-    run = instance.get_run_by_id(run_id)
-    assert run
-    return run.status
 
 
 def test_a_run_whose_process_died_is_failed_by_the_second_tick_that_finds_its_site_free(instance: dg.DagsterInstance, store: Store) -> None:

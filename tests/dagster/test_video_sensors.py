@@ -26,7 +26,7 @@ from sensors.lost_runs import lost_runs
 from sensors.verdicts import verdicts
 from simulators.replicate import ReplicateSimulator
 from tests.dagster.conftest import instance_in_memory as instance
-from tests.dagster.conftest import the_failure
+from tests.dagster.conftest import status_of, the_failure
 from tests.dagster.films import (
     RESOURCES,
     Intake,
@@ -225,12 +225,6 @@ def started_run(instance: dg.DagsterInstance, key: str, *, ago_s: float = 600) -
     at = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=ago_s)
     instance.handle_run_event(run_id, dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, "screen_video"), at)
     return run_id
-
-
-def status_of(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
-    run = instance.get_run_by_id(run_id)
-    assert run
-    return run.status
 
 
 def test_a_run_that_no_longer_holds_its_video_is_failed_by_the_second_tick_and_then_the_video(

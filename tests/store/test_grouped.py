@@ -96,3 +96,17 @@ def test_who_stops_waiting_stops_nobody_elses_work() -> None:
 
     asyncio.run(ask())
     assert done == [1, 2]
+
+
+def test_whatever_goes_wrong_with_the_work_nobody_waits_for_ever() -> None:
+    def too_few(numbers: Sequence[int]) -> list[int]:
+        return []
+
+    class Leaving(BaseException):
+        """As Dagster's own for a run that is terminated."""
+
+    def leaving(numbers: Sequence[int]) -> None:
+        raise Leaving
+
+    assert {type(error) for error in asked_for(too_few, [1, 2])} == {ValueError}, "no result is not None for all"
+    assert {type(error) for error in asked_for(leaving, [1, 2])} == {Leaving}
